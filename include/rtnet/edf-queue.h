@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Deadline queue: which frame leaves next.
+ *
+ * Frames wait in the FIFO of their *source* (one per port), so one source is
+ * never reordered.  One choice is left: whose head goes first?  The heads play
+ * a tournament, and the least rank wins.  The rank depends on the policy:
+ *
+ *   edf     band, then absolute deadline, then order of arrival
+ *           (Suzuki 2013: "time waited - registered deadline, largest first"
+ *           is the same as "least absolute deadline first");
+ *   strict  real-time bands before best effort, order of arrival inside;
+ *   fifo    order of arrival.
+ *
+ * Best effort is always FIFO.  A source whose backend cannot take a frame is
+ * blocked: its frames stay, the others go on.
+ *
+ * A frame embeds an EdfItem; the queue owns no frame and allocates nothing
+ * after a source is attached.  Push and pop cost O(log sources).
+ *
+ * Threads: none of its own and no locks; one thread (or one lock) per queue.
+ */
+#ifndef RTNET_EDF_QUEUE_H
+#define RTNET_EDF_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum EdfQueuePolicy {
+    EDF_QUEUE_EDF,
+    EDF_QUEUE_FIFO,
+    EDF_QUEUE_STRICT,
+} EdfQueuePolicy;
+
+/* Lower value leaves first. */
+typedef enum EdfBand {
+    EDF_BAND_ADMITTED,      /* declared a contract and passed admission */
+    EDF_BAND_DEADLINE,      /* has a deadline, promised nothing */
+    EDF_BAND_BEST_EFFORT,   /* no deadline */
+} EdfBand;
+
+typedef struct EdfItem EdfItem;
+typedef struct EdfSource EdfSource;
+typedef struct EdfQueue EdfQueue;
+typedef struct EdfQueueNode EdfQueueNode;
+
+struct EdfItem {
+    EdfItem *next;
+    uint64_t rank;          /* band and deadline, or band and arrival */
+    uint64_t arrival;       /* breaks ties: smaller arrived earlier */
+};
+
+/* One per port.  Zero-initialise, then edf_queue_attach(). */
+struct EdfSource {
+    EdfItem *head;
+    EdfItem *tail;
+    uint32_t len_pkts;
+    uint32_t leaf;          /* where it plays in EdfQueue.tree */
+    bool blocked;
+};
+
+struct EdfQueue {
+    EdfQueueNode *tree;             /* heads of the sources, best on top */
+    uint32_t leaves;                /* of tree; a power of two, or 0 */
+    uint32_t sources;               /* attached; on the first leaves */
+    uint32_t len_pkts;              /* over all sources, blocked ones too */
+    uint64_t arrivals;              /* next EdfItem.arrival */
+    EdfQueuePolicy policy;
+};
+
+/* -- Life ---------------------------------------------------------------- */
+
+void edf_queue_init(EdfQueue *q, EdfQueuePolicy policy);
+
+/* All sources must have been detached. */
+void edf_queue_destroy(EdfQueue *q);
+
+void edf_queue_attach(EdfQueue *q, EdfSource *src);
+
+/*
+ * Take @src out.  Returns the chain of its items, first to leave first, linked
+ * by EdfItem.next; the caller owns and frees them.
+ */
+EdfItem *edf_queue_detach(EdfQueue *q, EdfSource *src);
+
+/* -- The three verbs ----------------------------------------------------- */
+
+/*
+ * @deadline_ns: absolute, on any clock, below 2^62; ignored in the best-effort
+ * band and by the policies that do not look at it.
+ */
+void edf_queue_push(EdfQueue *q, EdfSource *src, EdfItem *item,
+                    EdfBand band, uint64_t deadline_ns);
+
+/* Next item to leave, and whose it is (@src may be NULL); NULL if none. */
+EdfItem *edf_queue_peek(const EdfQueue *q, EdfSource **src);
+
+/* As peek, and takes it out; the caller owns the item. */
+EdfItem *edf_queue_pop(EdfQueue *q, EdfSource **src);
+
+/* -- Backends that are full ---------------------------------------------- */
+
+/* Skip @src until edf_queue_unblock(). */
+void edf_queue_block(EdfQueue *q, EdfSource *src);
+void edf_queue_unblock(EdfQueue *q, EdfSource *src);
+
+/* Put @item back in front of its source, with the rank it had. */
+void edf_queue_unpop(EdfQueue *q, EdfSource *src, EdfItem *item);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A port: what stands between a NIC and its netdev.
+ *
+ *     NIC  <->  nic_side | uplink  <->  netdev
+ *
+ * Both sides are net clients of our own, because a netfilter cannot push back.
+ * nic_side is what the NIC takes for its netdev; uplink is what the netdev
+ * takes for its NIC.  nic_side reports no vnet header, so the guest is offered
+ * no segmentation and no partial checksum.
+ *
+ * Out:  nic_side receives -> rt_tx_accept() -> scheduler -> release ->
+ *       uplink sends.  A full queue makes virtio-net wait; other models report
+ *       a frame as sent at once, so for them it is a counted drop.
+ * In:   uplink receives -> rt_rx() -> nic_side sends.
+ *
+ * At most one frame lies in the netdev's own queue; a frame is ours until the
+ * netdev reports that it has gone.
+ *
+ * Owners: the edf-port object (port-object.c), and rtvnic (hw/net/rtvnic).
+ *
+ * Threads: main loop, under the BQL.
+ */
+#ifndef NET_EDF_PORT_H
+#define NET_EDF_PORT_H
+
+#include "hw/qdev-core.h"
+#include "net/net.h"
+#include "net/edf/sched.h"
+
+typedef struct EdfPort EdfPort;
+
+struct EdfPort {
+    EdfSchedPort sp;            /* RT endpoint and place in the scheduler */
+    char *id;                   /* of the edf-port or the rtvnic */
+    char *netdev_id;
+    EdfSched *private_sched;    /* if it was given none */
+
+    NetClientState *nic_side;   /* NULL once the net layer is cleaned up */
+    NICState *uplink;           /* likewise */
+    NICConf uplink_conf;
+    MemReentrancyGuard uplink_guard;
+
+    /* Out */
+    bool nic_waits;             /* the NIC is a virtio-net: it can wait */
+    bool full;                  /* the NIC waits now ... */
+    uint64_t full_since_ns;     /* ... with a frame taken at this time */
+    uint64_t full_since_tai_ns;
+    EdfFrame *in_flight;        /* handed to the netdev, not yet gone */
+
+    /* In */
+    bool rx_pending;            /* a frame waits for the NIC's rx ring */
+    uint8_t *rx_buf;            /* NET_BUFSIZE, for an rtvnic */
+
+    QLIST_ENTRY(EdfPort) next;
+};
+
+typedef struct EdfPortConfig {
+    const char *id;
+    const char *netdev_id;
+    EdfSched *sched;            /* NULL: mark and stamp only, send at once */
+    RtEndpointConfig ep;
+    uint32_t deadline_us;       /* as the user gave them, 0: not given; */
+    uint32_t period_us;         /* they override ep's */
+} EdfPortConfig;
+
+/*
+ * Make a port on netdev cfg->netdev_id, and attach it to the scheduler.
+ * Checks everything in @cfg.  Returns NULL with @errp set, and nothing changed.
+ */
+EdfPort *edf_port_new(const EdfPortConfig *cfg, Error **errp);
+
+/* No NIC may be attached any more.  NULL is allowed. */
+void edf_port_free(EdfPort *port);
+
+bool edf_port_has_nic(const EdfPort *port);
+
+/* Watch what is plugged into ports: nic-watch.c.  Idempotent. */
+void edf_port_watch_nics(void);
+
+/* All ports. */
+typedef QLIST_HEAD(EdfPortList, EdfPort) EdfPortList;
+extern EdfPortList edf_ports;
+
+/* -- Options that edf-port and rtvnic share ---------------------------------- */
+
+#define EDF_PORT_MAX_DEADLINE_US (RT_TRAILER_MAX_DEADLINE_NS / 1000)
+
+/* False with @errp set if @us is no deadline (0, or beyond the trailer). */
+bool edf_port_check_deadline_us(uint32_t us, Error **errp);
+
+/* False with @errp set if @us is no period (0). */
+bool edf_port_check_period_us(uint32_t us, Error **errp);
+
+#endif
