@@ -98,7 +98,8 @@ typedef struct EdfPolicer {
 /*
  * Deadline by which the scheduler shall order a frame that arrived at
  * @arrival_ns.  A frame longer than declared counts as as many frames as it
- * takes, and is due with the last of them.  *@postponed says whether the deadline is later than arrival + D.
+ * takes, and is due with the last of them.  *@postponed says whether the
+ * deadline is later than arrival + D.
  */
 uint64_t edf_police(EdfPolicer *p, const EdfContract *c, uint64_t arrival_ns,
                     uint32_t wire_bytes, bool *postponed);

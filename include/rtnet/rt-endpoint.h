@@ -14,7 +14,8 @@
  * and in: rt_rx() verifies, measures, restores and strips.
  *
  * An endpoint that is no rtvnic's (cfg.rtvnic false) is scheduled and counted
- * the same, but its frames pass unread and unchanged in both directions.
+ * the same, but its frames pass unchanged in both directions; only their
+ * length is checked.
  *
  * Two clocks: *_ns is monotonic and orders and paces; *_tai_ns is CLOCK_TAI and
  * only goes into and comes out of the trailer.

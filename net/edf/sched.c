@@ -36,6 +36,14 @@ static void sched_plan(EdfSched *s)
     sched_wake_at(s, MAX(rtnet_clock_ns(), s->pacer.next_ns));
 }
 
+/* Call before a frame can be released again: idle time earns no credit. */
+static void sched_end_idle(EdfSched *s)
+{
+    if (!s->releasing && !edf_queue_peek(&s->queue, NULL)) {
+        edf_pacer_resume(&s->pacer, rtnet_clock_ns());
+    }
+}
+
 static void sched_release_next(EdfSched *s, uint64_t now_ns)
 {
     EdfSource *src;
@@ -146,19 +154,26 @@ typedef struct ContractSet {
     EdfContract *contracts;     /* to be freed with g_free() */
     size_t n;
     size_t index;               /* of the port asked for */
-    uint32_t blocking_bytes;    /* longest frame of the lower bands */
+    uint32_t blocking_bytes;    /* longest frame of a neighbour */
 } ContractSet;
 
-/* What the ports of @s declared, and where @of stands in it. */
+/*
+ * What the ports of @s declared, and where @of stands in it.  A guest may send
+ * longer frames than it declared, so any neighbour's longest frame may be in
+ * the way, admitted or not.
+ */
 static void contract_set_init(ContractSet *set, const EdfSched *s,
                               const EdfSchedPort *of)
 {
-    EdfSchedPort *port;
+    EdfSchedPort *port = QLIST_FIRST(&s->ports);
+    bool neighbours = port && QLIST_NEXT(port, next);
 
     QLIST_FOREACH(port, &s->ports, next) {
-        if (port->ep.band != EDF_BAND_ADMITTED) {
+        if (neighbours) {
             set->blocking_bytes = MAX(set->blocking_bytes,
-                                      rt_endpoint_max_wire_bytes(&port->ep));
+                RT_MAX_WIRE_BYTES(port->ep.cfg.link_mtu));
+        }
+        if (port->ep.band != EDF_BAND_ADMITTED) {
             continue;
         }
         if (port == of) {
@@ -258,7 +273,7 @@ bool edf_sched_attach(EdfSched *s, EdfSchedPort *port, Error **errp)
     port->queued_bytes = 0;
     edf_queue_attach(&s->queue, &port->src);
     QLIST_FOREACH(p, &s->ports, next) {
-        max_bytes = MAX(max_bytes, rt_endpoint_max_wire_bytes(&p->ep));
+        max_bytes = MAX(max_bytes, RT_MAX_WIRE_BYTES(p->ep.cfg.link_mtu));
     }
     if (s->cfg.rate_bps) {
         s->pacer.credit_ns = edf_wire_time_ns(max_bytes, s->cfg.rate_bps);
@@ -297,9 +312,7 @@ void edf_sched_enqueue(EdfSchedPort *port, EdfFrame *frame)
 
     trace_edf_sched_enqueue(sched_name(s), port->id, frame->tx.leave_bytes,
                             frame->tx.band, frame->tx.order_ns);
-    if (!s->releasing && !s->queue.len_pkts) {
-        edf_pacer_resume(&s->pacer, rtnet_clock_ns());
-    }
+    sched_end_idle(s);
     port->queued_bytes += frame->tx.leave_bytes;
     frame->paced = false;
     edf_queue_push(&s->queue, &port->src, &frame->item, frame->tx.band,
@@ -314,6 +327,7 @@ void edf_sched_suspend(EdfSchedPort *port)
 
 void edf_sched_resume(EdfSchedPort *port)
 {
+    sched_end_idle(port->sched);
     edf_queue_unblock(&port->sched->queue, &port->src);
     sched_plan(port->sched);
 }
@@ -322,6 +336,7 @@ void edf_sched_requeue(EdfSchedPort *port, EdfFrame *frame)
 {
     EdfSched *s = port->sched;
 
+    sched_end_idle(s);
     port->queued_bytes += frame->tx.leave_bytes;
     edf_queue_unpop(&s->queue, &port->src, &frame->item);
     sched_plan(s);

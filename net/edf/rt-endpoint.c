@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One attachment to a scheduler: what it does to each frame and what it counts.
+ *
+ * A frame may depart more than once (a backend that takes it back), so nothing
+ * is counted before rt_tx_sent(), and departing overwrites the same trailer.
+ *
+ * Threads: caller-owned state, one thread (or one lock) per endpoint.
+ */
+#include "rtnet/rt-endpoint.h"
+
+/* Longest padding target: a frame with all the tags it can have. */
+#define MAX_PADDED_BYTES (RT_ETH_ZLEN + RT_MAX_VLAN_TAGS * RT_VLAN_HLEN)
+
+static uint32_t max_u32(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t add_saturated(uint64_t a, uint64_t b)
+{
+    return a < UINT64_MAX - b ? a + b : UINT64_MAX;
+}
+
+/* -- Life ------------------------------------------------------------------ */
+
+void rt_endpoint_init(RtEndpoint *e, const RtEndpointConfig *cfg)
+{
+    *e = (RtEndpoint) { .cfg = *cfg };
+    if (cfg->deadline_ns == 0) {
+        e->band = EDF_BAND_BEST_EFFORT;
+    } else if (cfg->period_ns == 0) {
+        e->band = EDF_BAND_DEADLINE;
+    } else {
+        e->band = EDF_BAND_ADMITTED;
+        e->contract = (EdfContract) {
+            .deadline_ns = cfg->deadline_ns,
+            .period_ns = cfg->period_ns,
+            .wire_bytes = rt_endpoint_max_wire_bytes(e),
+        };
+    }
+}
+
+uint32_t rt_endpoint_max_wire_bytes(const RtEndpoint *e)
+{
+    uint32_t limit = RT_MAX_WIRE_BYTES(e->cfg.link_mtu), bytes;
+
+    if (e->band != EDF_BAND_ADMITTED || e->cfg.max_frame_bytes == 0 ||
+        e->cfg.max_frame_bytes >= limit) {
+        return limit;
+    }
+    if (e->cfg.rtvnic && e->cfg.trailer) {
+        bytes = max_u32(e->cfg.max_frame_bytes, MAX_PADDED_BYTES) +
+                RT_TRAILER_BYTES;
+    } else {
+        bytes = max_u32(e->cfg.max_frame_bytes, RT_ETH_ZLEN);
+    }
+    bytes += EDF_LINK_OVERHEAD_BYTES;
+    return bytes < limit ? bytes : limit;
+}
+
+uint32_t rt_source_id_from_mac(const uint8_t mac[6])
+{
+    return (uint32_t)mac[2] << 24 | mac[3] << 16 | mac[4] << 8 | mac[5];
+}
+
+/* -- Out ------------------------------------------------------------------- */
+
+/* Mark @frame and, where there is room, prepare its trailer. */
+static void mark_and_pad(RtEndpoint *e, RtFrame *f, uint8_t *frame,
+                         uint64_t now_tai_ns, RtTx *tx)
+{
+    const RtEndpointConfig *cfg = &e->cfg;
+    uint8_t guest_dscp = f->dscp;
+    uint32_t ip_end, padded, i;
+
+    if (f->ip_version == 0) {
+        e->n.tx_not_ip_pkts++;
+        return;
+    }
+    if (cfg->dscp != RT_DSCP_KEEP) {
+        rt_frame_set_dscp(f, frame, cfg->dscp);
+    }
+    if (cfg->pcp != RT_PCP_KEEP && f->vlan_tags > 0) {
+        rt_frame_set_pcp(f, frame, cfg->pcp);
+    }
+    if (!cfg->trailer) {
+        return;
+    }
+
+    ip_end = f->l2_bytes + f->l3_bytes;
+    padded = max_u32(ip_end, rt_frame_min_bytes(f));
+    if (padded + RT_TRAILER_BYTES > f->l2_bytes + cfg->link_mtu) {
+        e->n.tx_no_room_pkts++;
+        return;
+    }
+    for (i = ip_end; i < padded; i++) {
+        frame[i] = 0;
+    }
+    tx->frame_bytes = padded;
+    tx->leave_bytes = padded + RT_TRAILER_BYTES;
+    tx->has_trailer = true;
+    tx->trailer = (RtTrailer) {
+        .sent_tai_ns = now_tai_ns,
+        .deadline_ns = cfg->deadline_ns,
+        .sequence = e->sequence++,
+        .source_id = cfg->source_id,
+        .padding_bytes = padded - ip_end,
+        .guest_dscp = guest_dscp,
+        .flags =
+            (e->band == EDF_BAND_ADMITTED ? RT_TRAILER_F_ADMITTED : 0) |
+            (guest_dscp != f->dscp ? RT_TRAILER_F_DSCP_REWRITTEN : 0),
+    };
+}
+
+bool rt_tx_accept(RtEndpoint *e, uint8_t *frame, size_t len,
+                  uint64_t now_ns, uint64_t now_tai_ns, RtTx *tx)
+{
+    RtFrame f;
+    bool postponed;
+
+    if (!rt_frame_parse(&f, frame, len)) {
+        e->n.drop_tx_runt++;
+        return false;
+    }
+    if (len > (size_t)f.l2_bytes + e->cfg.link_mtu) {
+        e->n.drop_tx_oversize++;
+        return false;
+    }
+
+    *tx = (RtTx) {
+        .frame_bytes = len,
+        .leave_bytes = len,
+        .band = e->band,
+        .arrival_ns = now_ns,
+        .due_ns = UINT64_MAX,
+    };
+    if (e->cfg.rtvnic) {
+        mark_and_pad(e, &f, frame, now_tai_ns, tx);
+    }
+    tx->wire_bytes = max_u32(tx->leave_bytes, RT_ETH_ZLEN) +
+                     EDF_LINK_OVERHEAD_BYTES;
+
+    if (e->band != EDF_BAND_BEST_EFFORT) {
+        tx->due_ns = add_saturated(now_ns, e->cfg.deadline_ns);
+    }
+    tx->order_ns = tx->due_ns;
+    if (e->band == EDF_BAND_ADMITTED) {
+        tx->order_ns = edf_police(&e->policer, &e->contract, now_ns,
+                                  tx->wire_bytes, &postponed);
+        e->n.postponed_pkts += postponed;
+    }
+    return true;
+}
+
+bool rt_tx_depart(RtEndpoint *e, uint8_t *frame, RtTx *tx, uint64_t now_ns,
+                  bool clock_synchronised)
+{
+    bool late = now_ns > tx->due_ns;
+
+    if (late && e->cfg.drop_late) {
+        e->n.drop_tx_late++;
+        return false;
+    }
+    tx->depart_ns = now_ns;
+    if (tx->has_trailer) {
+        tx->trailer.flags &= ~(RT_TRAILER_F_LATE | RT_TRAILER_F_CLOCK_SYNC);
+        tx->trailer.flags |=
+            (late ? RT_TRAILER_F_LATE : 0) |
+            (clock_synchronised ? RT_TRAILER_F_CLOCK_SYNC : 0);
+        rt_trailer_encode(&tx->trailer, frame + tx->frame_bytes);
+    }
+    return true;
+}
+
+void rt_tx_sent(RtEndpoint *e, const RtTx *tx)
+{
+    e->n.sent_pkts++;
+    e->n.sent_bytes += tx->leave_bytes;
+    e->n.late_pkts += tx->depart_ns > tx->due_ns;
+    rt_hist_add(&e->queueing, tx->depart_ns > tx->arrival_ns ?
+                              tx->depart_ns - tx->arrival_ns : 0);
+}
+
+/* -- In -------------------------------------------------------------------- */
+
+/* Count the transit of @t; true if it came after its deadline. */
+static bool measure(RtEndpoint *e, const RtTrailer *t, uint64_t now_tai_ns,
+                    uint64_t *exceeded_ns)
+{
+    uint64_t transit_ns = 0;
+
+    if (now_tai_ns >= t->sent_tai_ns) {
+        transit_ns = now_tai_ns - t->sent_tai_ns;
+    } else if (t->sent_tai_ns - now_tai_ns > e->cfg.max_skew_ns) {
+        e->n.skewed_pkts++;
+        return false;
+    }
+    rt_hist_add(&e->transit, transit_ns);
+    if (t->deadline_ns == 0 || transit_ns <= t->deadline_ns) {
+        return false;
+    }
+    e->n.missed_pkts++;
+    *exceeded_ns = transit_ns - t->deadline_ns;
+    return true;
+}
+
+size_t rt_rx(RtEndpoint *e, uint8_t *frame, size_t len, uint64_t now_tai_ns,
+             bool *missed, RtMiss *miss)
+{
+    RtFrame f;
+    RtTrailer t;
+    uint64_t exceeded_ns;
+
+    *missed = false;
+    e->n.received_pkts++;
+    e->n.received_bytes += len;
+    if (!e->cfg.rtvnic || !rt_frame_parse(&f, frame, len)) {
+        return len;
+    }
+    switch (rt_trailer_find(&t, &f, frame, len)) {
+    case RT_TRAILER_NONE:
+        return len;
+    case RT_TRAILER_REJECTED:
+        e->n.rx_rejected_pkts++;
+        return len;
+    case RT_TRAILER_VALID:
+        break;
+    }
+
+    e->n.rx_trailer_pkts++;
+    *missed = measure(e, &t, now_tai_ns, &exceeded_ns);
+    if (*missed) {
+        *miss = (RtMiss) { .exceeded_ns = exceeded_ns, .trailer = t };
+    }
+    rt_frame_set_dscp(&f, frame, t.guest_dscp);
+    return f.l2_bytes + f.l3_bytes;
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Deadline queue against a model that keeps every frame in one list and looks
+ * through all of it to find the next.
+ *
+ * Threads: single.
+ */
+#include <glib.h>
+
+#include "rtnet/edf-queue.h"
+
+#define MAX_SOURCES 24
+#define MAX_FRAMES 96
+#define OPS_PER_POLICY 1100000
+#define OPS_PER_POLICY_SLOW 20000000
+
+typedef struct Frame {
+    EdfItem item;
+    /* What the model knows. */
+    EdfBand band;
+    uint64_t deadline_ns;
+    uint64_t order;             /* of arrival */
+    int source;                 /* -1: not queued */
+    uint64_t place;             /* in its source; least first */
+} Frame;
+
+typedef struct Bed {
+    EdfQueuePolicy policy;
+    EdfQueue q;
+    EdfSource sources[MAX_SOURCES];
+    bool attached[MAX_SOURCES];
+    Frame frames[MAX_FRAMES];
+    uint64_t arrivals;
+    uint64_t front, back;       /* next Frame.place before and behind all */
+} Bed;
+
+/* -- Model ----------------------------------------------------------------- */
+
+/* The rules of the policies, literally. */
+static bool leaves_before(EdfQueuePolicy policy, const Frame *a, const Frame *b)
+{
+    bool a_best_effort = a->band == EDF_BAND_BEST_EFFORT;
+    bool b_best_effort = b->band == EDF_BAND_BEST_EFFORT;
+
+    if (policy == EDF_QUEUE_STRICT && a_best_effort != b_best_effort) {
+        return b_best_effort;
+    }
+    if (policy == EDF_QUEUE_EDF) {
+        if (a->band != b->band) {
+            return a->band < b->band;
+        }
+        if (!a_best_effort && a->deadline_ns != b->deadline_ns) {
+            return a->deadline_ns < b->deadline_ns;
+        }
+    }
+    return a->order < b->order;
+}
+
+static Frame *model_head(Bed *bed, int source)
+{
+    Frame *head = NULL;
+
+    for (int i = 0; i < MAX_FRAMES; i++) {
+        Frame *f = &bed->frames[i];
+
+        if (f->source == source && (!head || f->place < head->place)) {
+            head = f;
+        }
+    }
+    return head;
+}
+
+static Frame *model_peek(Bed *bed)
+{
+    Frame *heads[MAX_SOURCES] = { NULL }, *best = NULL;
+
+    for (int i = 0; i < MAX_FRAMES; i++) {
+        Frame *f = &bed->frames[i];
+
+        if (f->source >= 0 && (!heads[f->source] ||
+                               f->place < heads[f->source]->place)) {
+            heads[f->source] = f;
+        }
+    }
+    for (int s = 0; s < MAX_SOURCES; s++) {
+        if (heads[s] && !bed->sources[s].blocked &&
+            (!best || leaves_before(bed->policy, heads[s], best))) {
+            best = heads[s];
+        }
+    }
+    return best;
+}
+
+static unsigned model_len(Bed *bed, int source)
+{
+    unsigned n = 0;
+
+    for (int i = 0; i < MAX_FRAMES; i++) {
+        n += source < 0 ? bed->frames[i].source >= 0
+                        : bed->frames[i].source == source;
+    }
+    return n;
+}
+
+/* -- Operations ------------------------------------------------------------ */
+
+static void check_head(Bed *bed)
+{
+    Frame *expected = model_peek(bed);
+    EdfSource *src = NULL;
+    EdfItem *item = edf_queue_peek(&bed->q, &src);
+
+    g_assert_true(item == (expected ? &expected->item : NULL));
+    if (expected) {
+        g_assert_true(src == &bed->sources[expected->source]);
+    }
+}
+
+static int any_attached(Bed *bed)
+{
+    int s = g_test_rand_int_range(0, MAX_SOURCES);
+
+    for (int i = 0; i < MAX_SOURCES; i++, s = (s + 1) % MAX_SOURCES) {
+        if (bed->attached[s]) {
+            return s;
+        }
+    }
+    return -1;
+}
+
+static void do_push(Bed *bed, int s)
+{
+    for (int i = 0; i < MAX_FRAMES; i++) {
+        Frame *f = &bed->frames[i];
+
+        if (f->source < 0) {
+            f->band = g_test_rand_int_range(0, 3);
+            /* Few values, so that many frames tie; the longest as well. */
+            f->deadline_ns = g_test_rand_int_range(0, 40);
+            if (f->deadline_ns == 39) {
+                f->deadline_ns = (1ull << 62) - 1;
+            }
+            f->order = bed->arrivals++;
+            f->source = s;
+            f->place = bed->back++;
+            edf_queue_push(&bed->q, &bed->sources[s], &f->item, f->band,
+                           f->deadline_ns);
+            return;
+        }
+    }
+}
+
+static Frame *do_pop(Bed *bed)
+{
+    Frame *expected = model_peek(bed);
+    EdfSource *src = NULL;
+    EdfItem *item = edf_queue_pop(&bed->q, &src);
+
+    g_assert_true(item == (expected ? &expected->item : NULL));
+    if (expected) {
+        g_assert_true(src == &bed->sources[expected->source]);
+        expected->source = -1;
+    }
+    return expected;
+}
+
+/* As a backend that refuses: the frame goes back, mostly its source waits. */
+static void do_refuse(Bed *bed)
+{
+    Frame *f = model_peek(bed);
+    int s = f ? f->source : -1;
+
+    if (do_pop(bed)) {
+        edf_queue_unpop(&bed->q, &bed->sources[s], &f->item);
+        f->source = s;
+        f->place = bed->front--;
+        check_head(bed);
+        if (g_test_rand_bit()) {
+            edf_queue_block(&bed->q, &bed->sources[s]);
+        }
+    }
+}
+
+static void do_detach(Bed *bed, int s)
+{
+    EdfItem *item = edf_queue_detach(&bed->q, &bed->sources[s]);
+
+    bed->attached[s] = false;
+    while (item) {
+        EdfItem *next = item->next;
+        Frame *head = model_head(bed, s);
+
+        g_assert_true(head && item == &head->item);
+        head->source = -1;
+        item = next;
+    }
+    g_assert_null(model_head(bed, s));
+}
+
+static void do_attach(Bed *bed)
+{
+    int s = g_test_rand_int_range(0, MAX_SOURCES);
+
+    if (!bed->attached[s]) {
+        bed->sources[s] = (EdfSource) { 0 };
+        edf_queue_attach(&bed->q, &bed->sources[s]);
+        bed->attached[s] = true;
+    }
+}
+
+static void step(Bed *bed)
+{
+    int what = g_test_rand_int_range(0, 1000), s = any_attached(bed);
+
+    if (what < 8 || s < 0) {
+        do_attach(bed);
+    } else if (what < 12) {
+        do_detach(bed, s);
+    } else if (what < 60) {
+        edf_queue_block(&bed->q, &bed->sources[s]);
+    } else if (what < 180) {
+        edf_queue_unblock(&bed->q, &bed->sources[s]);
+    } else if (what < 230) {
+        do_refuse(bed);
+    } else if (what < 630) {
+        do_push(bed, s);
+    } else {
+        do_pop(bed);
+    }
+}
+
+static void test_model(const void *policy)
+{
+    long ops = g_test_slow() ? OPS_PER_POLICY_SLOW : OPS_PER_POLICY;
+    Bed *bed = g_new0(Bed, 1);
+
+    bed->policy = GPOINTER_TO_INT(policy);
+    bed->front = bed->back = 1ull << 63;
+    for (int i = 0; i < MAX_FRAMES; i++) {
+        bed->frames[i].source = -1;
+    }
+    edf_queue_init(&bed->q, bed->policy);
+    for (long i = 0; i < ops; i++) {
+        step(bed);
+        if (i % 64 == 0) {
+            int s = g_test_rand_int_range(0, MAX_SOURCES);
+
+            check_head(bed);
+            g_assert_cmpuint(bed->q.len_pkts, ==, model_len(bed, -1));
+            g_assert_cmpuint(bed->sources[s].len_pkts, ==, model_len(bed, s));
+        }
+    }
+    for (int s = 0; s < MAX_SOURCES; s++) {
+        if (bed->attached[s]) {
+            do_detach(bed, s);
+        }
+    }
+    g_assert_cmpuint(bed->q.len_pkts, ==, 0);
+    edf_queue_destroy(&bed->q);
+    g_free(bed);
+}
+
+/* -- Cases that a reader wants to see -------------------------------------- */
+
+static void test_empty(void)
+{
+    EdfQueue q;
+    EdfSource src = { 0 };
+
+    edf_queue_init(&q, EDF_QUEUE_EDF);
+    g_assert_null(edf_queue_peek(&q, NULL));
+    g_assert_null(edf_queue_pop(&q, NULL));
+    edf_queue_attach(&q, &src);
+    g_assert_null(edf_queue_pop(&q, NULL));
+    g_assert_null(edf_queue_detach(&q, &src));
+    g_assert_null(edf_queue_peek(&q, NULL));
+    edf_queue_destroy(&q);
+}
+
+/* Push in this order; which letters come out? */
+static void check_order(EdfQueuePolicy policy, const char *expected)
+{
+    static const struct {
+        int source;
+        EdfBand band;
+        uint64_t deadline_ns;
+    } push[] = {
+        { 0, EDF_BAND_BEST_EFFORT, 1 },     /* a */
+        { 1, EDF_BAND_DEADLINE, 10 },       /* b */
+        { 2, EDF_BAND_ADMITTED, 900 },      /* c */
+        { 3, EDF_BAND_ADMITTED, 800 },      /* d */
+        { 4, EDF_BAND_ADMITTED, 800 },      /* e */
+        { 3, EDF_BAND_ADMITTED, 100 },      /* f: behind d, whatever it says */
+        { 0, EDF_BAND_BEST_EFFORT, 0 },     /* g */
+    };
+    EdfSource src[5] = { { 0 } };
+    EdfItem items[G_N_ELEMENTS(push)];
+    char order[G_N_ELEMENTS(push) + 1] = "";
+    EdfItem *item;
+    EdfQueue q;
+
+    edf_queue_init(&q, policy);
+    for (unsigned i = 0; i < G_N_ELEMENTS(src); i++) {
+        edf_queue_attach(&q, &src[i]);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(push); i++) {
+        edf_queue_push(&q, &src[push[i].source], &items[i], push[i].band,
+                       push[i].deadline_ns);
+    }
+    for (unsigned i = 0; (item = edf_queue_pop(&q, NULL)); i++) {
+        order[i] = 'a' + (item - items);
+    }
+    g_assert_cmpstr(order, ==, expected);
+    for (unsigned i = 0; i < G_N_ELEMENTS(src); i++) {
+        edf_queue_detach(&q, &src[i]);
+    }
+    edf_queue_destroy(&q);
+}
+
+static void test_order(void)
+{
+    check_order(EDF_QUEUE_EDF, "dfecbag");
+    check_order(EDF_QUEUE_STRICT, "bcdefag");
+    check_order(EDF_QUEUE_FIFO, "abcdefg");
+}
+
+/* A deadline beyond what a rank holds is the last of its band, not the next. */
+static void test_deadline_saturates(void)
+{
+    EdfSource src[2] = { { 0 } };
+    EdfItem endless, best_effort;
+    EdfQueue q;
+
+    edf_queue_init(&q, EDF_QUEUE_EDF);
+    edf_queue_attach(&q, &src[0]);
+    edf_queue_attach(&q, &src[1]);
+    edf_queue_push(&q, &src[0], &best_effort, EDF_BAND_BEST_EFFORT, 0);
+    edf_queue_push(&q, &src[1], &endless, EDF_BAND_DEADLINE, UINT64_MAX);
+    g_assert_true(edf_queue_pop(&q, NULL) == &endless);
+    g_assert_true(edf_queue_pop(&q, NULL) == &best_effort);
+    edf_queue_detach(&q, &src[0]);
+    edf_queue_detach(&q, &src[1]);
+    edf_queue_destroy(&q);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/edf-queue/empty", test_empty);
+    g_test_add_func("/edf-queue/order", test_order);
+    g_test_add_func("/edf-queue/deadline-saturates", test_deadline_saturates);
+    g_test_add_data_func("/edf-queue/model/edf",
+                         GINT_TO_POINTER(EDF_QUEUE_EDF), test_model);
+    g_test_add_data_func("/edf-queue/model/strict",
+                         GINT_TO_POINTER(EDF_QUEUE_STRICT), test_model);
+    g_test_add_data_func("/edf-queue/model/fifo",
+                         GINT_TO_POINTER(EDF_QUEUE_FIFO), test_model);
+    return g_test_run();
+}
