@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Runs what ./configure has set up in build/: QEMU's build (build/qemu) and
+# ours (build/rtnet).  "make help" lists the targets, V=1 shows the commands.
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+NINJA := ninja
+Q := $(if $(V),,@)
+
+# build/config.mk is what ./configure makes last; make runs it first when it
+# is missing, or older than what ./configure reads.
+ifneq ($(filter-out help clean distclean,$(or $(MAKECMDGOALS),all)),)
+include build/config.mk
+endif
+
+build/config.mk: configure overlay/upstream.pin overlay/links \
+    overlay/fetch overlay/prepare $(wildcard overlay/*.py overlay/hooks/*)
+	$(Q)if [ -x build/config.status ]; then build/config.status; \
+	    else ./configure; fi
+
+# ninja takes as many jobs as there are cores, unless -j says otherwise.
+jobs = $(filter-out -j,$(filter -j%,$(MAKEFLAGS)))
+ninja = $(NINJA) $(jobs) $(if $(V),-v)
+
+# -- Build -----------------------------------------------------------------
+
+.PHONY: all build-qemu build-rtnet
+all: build-qemu build-rtnet
+
+build-qemu:
+	$(Q)$(ninja) -C build/qemu
+ifeq ($(OWN_ROMS),yes)
+	$(Q)$(MAKE) -C build/optionrom V=$(V) all
+endif
+
+build-rtnet:
+	$(Q)$(ninja) -C build/rtnet
+
+# -- Check -----------------------------------------------------------------
+
+# SUITE:SECONDS:PROGRAMS, where SECONDS is what one program may take.
+unit := unit:60:tests/test-run-tap 'unit:120:build/rtnet/tests/unit/test-*'
+qtest := 'qtest:120:build/qemu/tests/qtest/rtnet/rtnet-*-test'
+functional := 'functional:600:tests/functional/test_*.py'
+
+export QTEST_QEMU_BINARY := $(CURDIR)/build/qemu/qemu-system-x86_64
+export QTEST_QEMU_IMG := $(CURDIR)/build/qemu/qemu-img
+
+run_tap = $(PYTHON) tests/run-tap $(if $(V),--verbose)
+
+.PHONY: check check-unit check-qtest check-functional check-slow
+check: all
+	$(Q)$(run_tap) $(unit) $(qtest) $(functional)
+
+check-unit: build-rtnet
+	$(Q)$(run_tap) $(unit)
+
+check-qtest: build-qemu
+	$(Q)$(run_tap) $(qtest)
+
+check-functional: build-qemu
+	$(Q)$(run_tap) $(functional)
+
+check-slow: all
+	$(Q)$(run_tap) --slow $(unit) $(qtest) $(functional)
+
+# -- Measure and show ------------------------------------------------------
+
+.PHONY: bench-edf demo
+bench-edf: build-rtnet
+	$(Q)mkdir -p build/results
+	$(Q)build/rtnet/tests/bench/bench-edf --json build/results/bench-edf.json
+
+demo: all
+	$(Q)$(PYTHON) demo/demo.py
+
+# -- Install and clean -----------------------------------------------------
+
+.PHONY: install clean distclean
+install: all
+	$(Q)DESTDIR="$(DESTDIR)" $(NINJA) -C build/qemu install
+ifeq ($(OWN_ROMS),yes)
+	$(Q)install -d "$(DESTDIR)$(PREFIX)/share/qemu"
+	$(Q)install -m 644 build/optionrom/*.bin \
+	    "$(DESTDIR)$(PREFIX)/share/qemu"
+endif
+	$(Q)DESTDIR="$(DESTDIR)" $(NINJA) -C build/rtnet install
+
+clean:
+	$(Q)for dir in qemu rtnet; do \
+	    if [ -e build/$$dir/build.ninja ]; then \
+	        $(NINJA) -C build/$$dir -t clean || exit; \
+	    fi; \
+	done
+	$(Q)if [ -e build/optionrom/config.mak ]; then \
+	    $(MAKE) -C build/optionrom clean; \
+	fi
+	$(Q)rm -rf build/results build/guest
+
+distclean:
+	rm -rf build
+
+.PHONY: help
+help:
+	@echo 'Targets (V=1 shows commands, -jN limits the jobs):'
+	@echo '  all               build QEMU and our programs (default)'
+	@echo '  check             all tests below but check-slow'
+	@echo '  check-unit        the pure C, without QEMU'
+	@echo '  check-qtest       the devices, with a stepped clock'
+	@echo '  check-functional  real guests'
+	@echo '  check-slow        all tests, with more and longer cases'
+	@echo '  bench-edf         speed of the deadline queue'
+	@echo '  demo              FIFO, strict and EDF side by side, with guests'
+	@echo '  install           to the --prefix of ./configure; DESTDIR=DIR'
+	@echo '  clean             delete what was built, keep downloads'
+	@echo '  distclean         delete build/, downloads included'
+	@echo 'Options for the build, --help: ./configure'
