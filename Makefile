@@ -31,7 +31,7 @@ ninja = $(NINJA) $(jobs) $(if $(V),-v)
 all: build-qemu build-rtnet
 
 build-qemu:
-	$(Q)$(ninja) -C build/qemu
+	$(Q)$(ninja) -C build/qemu rtnet
 ifeq ($(OWN_ROMS),yes)
 	$(Q)$(MAKE) -C build/optionrom V=$(V) all
 endif

@@ -42,7 +42,8 @@ static bool resets_queues(const char *driver, const QDict *opts, bool from_json)
         oc = module_object_class_by_name("virtio-net-pci");     /* an alias */
     }
     if (!oc || object_class_is_abstract(oc) ||
-        !object_class_dynamic_cast(oc, TYPE_DEVICE)) {
+        !object_class_dynamic_cast(oc, TYPE_DEVICE) ||
+        object_class_dynamic_cast(oc, "rtvnic")) {  /* it turns them off */
         return false;
     }
     probe = object_new_with_class(oc);
