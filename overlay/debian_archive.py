@@ -178,6 +178,12 @@ class DebianArchive:
             raise UserError(f'apt could not download the source of {package} '
                             f'{version}')
 
+    def depends(self, package):
+        """Names of the packages that the newest @package depends on."""
+        out = self._apt('apt-cache', 'show', '--no-all-versions', package)
+        line = re.search(r'^Depends: (.*)$', out or '', re.MULTILINE)
+        return re.findall(r'(?:^|, )([^ ,(]+)', line.group(1)) if line else []
+
     def download_package(self, package, into):
         """Fetch a binary package; returns the path of the .deb."""
         if self._apt('apt-get', 'download', package, cwd=into) is None:

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The demo's results: a table for people, JSON for programs, a plot for both.
+
+Threads: none.
+"""
+
+import json
+import os
+import platform
+
+import load
+import rtguest
+
+
+def _ms(us):
+    return f'{us / 1e3:.1f}'
+
+
+# -- Table --------------------------------------------------------------------
+
+COLUMNS = (
+    # title, width, value of a row
+    ('policy', -7, lambda r: r['policy']),
+    ('flow', -8, lambda r: r['flow']),
+    ('deadline', 8, lambda r: _ms(r['deadline_us']) if r['deadline_us']
+     else '-'),
+    ('sent', 7, lambda r: r['sent_pkts']),
+    ('received', 8, lambda r: r['received_pkts']),
+    ('late', 6, lambda r: r['late_pkts'] if r['deadline_us'] else '-'),
+    ('missed', 6, lambda r: r['missed_pkts'] if r['deadline_us'] else '-'),
+    ('lost', 5, lambda r: r['lost_pkts']),
+    ('p50', 7, lambda r: _ms(r['delay_p50_us'])),
+    ('p99', 7, lambda r: _ms(r['delay_p99_us'])),
+    ('max', 7, lambda r: _ms(r['delay_max_us'])),
+    ('p50', 7, lambda r: _ms(r['rtt_p50_us']) if r['deadline_us'] else '-'),
+    ('max', 7, lambda r: _ms(r['rtt_max_us']) if r['deadline_us'] else '-'),
+    ('Mbit/s', 6, lambda r: f"{r['throughput_bps'] / 1e6:.2f}"
+     if 'throughput_bps' in r else ''),
+)
+
+
+def _line(values):
+    return ' '.join(f'{v:<{-w}}' if w < 0 else f'{v:>{w}}'
+                    for v, (_, w, _) in zip(values, COLUMNS)).rstrip()
+
+
+def table(results):
+    """The table as text."""
+    width = [abs(w) + 1 for _, w, _ in COLUMNS]
+    lines = [' ' * sum(width[:8]) +
+             'queueing delay, ms'.center(sum(width[8:11])) +
+             'round trip, ms'.center(sum(width[11:13])) + '  bulk',
+             _line([title for title, _, _ in COLUMNS])]
+    for result in results:
+        lines.append('-' * (sum(width) - 1))
+        lines += [_line([value(row) for _, _, value in COLUMNS])
+                  for row in result.rows]
+    return '\n'.join(lines)
+
+
+# -- Summary ------------------------------------------------------------------
+
+class Summary:
+    """The figures that the demo promises, and whether it kept them."""
+
+    def __init__(self, results):
+        self.by_policy = {r.policy: r for r in results}
+        fifo, strict, edf = (self.by_policy[p]
+                             for p in ('fifo', 'strict', 'edf'))
+        tight = min(load.RT_FLOWS, key=lambda f: f.deadline_us).name
+        self.tight = edf.row(tight)
+        self.promised_us = self.tight['promised_delay_us']
+        worst_fifo_us = fifo.row(tight)['delay_max_us']
+        worst_edf_us = self.tight['delay_max_us']
+        self.figures = {
+            'worst_delay_fifo_us': worst_fifo_us,
+            'worst_delay_strict_us': strict.row(tight)['delay_max_us'],
+            'worst_delay_edf_us': worst_edf_us,
+            'worst_delay_ratio': worst_fifo_us / worst_edf_us,
+            'promised_delay_us': self.promised_us,
+            'fifo_missed': fifo.total('missed_pkts'),
+            'strict_missed': strict.total('missed_pkts'),
+            'edf_missed': edf.total('missed_pkts'),
+            'rt_lost': edf.total('lost_pkts'),
+            'rt_load': edf.rt_load,
+            'best_effort_share': edf.best_effort_share,
+            'wake_late_p50_us': edf.scheduler['wake-late']['p50-ns'] / 1e3,
+            'wake_late_p99_us': edf.scheduler['wake-late']['p99-ns'] / 1e3,
+            'wake_late_p999_us': edf.scheduler['wake-late']['p999-ns'] / 1e3,
+            'wake_late_max_us': edf.scheduler['wake-late']['max-ns'] / 1e3,
+        }
+
+    def _missed(self, policy):
+        result = self.by_policy[policy]
+        return f"{result.total('missed_pkts') or 'none'} of " \
+               f"{result.total('received_pkts')}"
+
+    def text(self):
+        f = self.figures
+        tight = self.tight['flow']
+        strict_tight = self.by_policy['strict'].row(tight)['missed_pkts']
+        return '\n'.join((
+            f"Missed deadlines: FIFO ({load.QUEUE_PKTS} frames deep) "
+            f"{self._missed('fifo')}, strict priority "
+            f"{self._missed('strict')} ({strict_tight} of them {tight}'s), "
+            f"EDF {self._missed('edf')}.",
+            f"Worst queueing delay of {tight}: FIFO "
+            f"{_ms(f['worst_delay_fifo_us'])} ms, EDF "
+            f"{_ms(f['worst_delay_edf_us'])} ms "
+            f"({f['worst_delay_ratio']:.0f} times less); admission promised at "
+            f"most {_ms(self.promised_us)} ms.",
+            f"Under EDF real time takes {f['rt_load']:.0%} of the "
+            f"{load.RATE_BPS / 1e6:.0f} Mbit/s link, and best effort gets "
+            f"{f['best_effort_share']:.1%} of what that leaves.",
+            'The host woke the scheduler late by '
+            f"{f['wake_late_p50_us']:.0f} us (median), "
+            f"{f['wake_late_p99_us']:.0f} us (p99), "
+            f"{f['wake_late_p999_us']:.0f} us (p99.9), "
+            f"{f['wake_late_max_us']:.0f} us (worst).",
+        ))
+
+    def excuse(self):
+        """Why promises may have been broken, if it was the host."""
+        jitter_us = self.by_policy['edf'].scheduler['host-jitter-ns'] / 1e3
+        if self.figures['wake_late_max_us'] <= jitter_us:
+            return None
+        return ('The host woke the scheduler up to '
+                f"{_ms(self.figures['wake_late_max_us'])} ms late; admission "
+                f'allowed for {_ms(jitter_us)} ms. Other programs were using '
+                'the processors: run the demo again when the machine is idle.')
+
+    def broken_promises(self):
+        """One sentence for each."""
+        f = self.figures
+        broken = []
+        if f['edf_missed']:
+            broken.append(f"EDF missed {f['edf_missed']} deadlines; it must "
+                          'miss none.')
+        if f['rt_lost']:
+            broken.append(f"{f['rt_lost']} real-time frames were lost under "
+                          'EDF; none may be.')
+        for row in self.by_policy['edf'].rows:
+            if row['deadline_us'] and \
+                    row['delay_max_us'] > row['promised_delay_us']:
+                broken.append(
+                    f"A frame of {row['flow']} waited "
+                    f"{_ms(row['delay_max_us'])} ms under EDF; admission had "
+                    f"promised at most {_ms(row['promised_delay_us'])} ms.")
+        return broken
+
+
+# -- Files --------------------------------------------------------------------
+
+def _cpu_model():
+    with open('/proc/cpuinfo', encoding='utf-8', errors='replace') as f:
+        for line in f:
+            if line.startswith('model name'):
+                return line.split(':', 1)[1].strip()
+    return platform.machine()
+
+
+def write_json(results, summary):
+    path = os.path.join(rtguest.RESULTS, 'demo.json')
+    os.makedirs(rtguest.RESULTS, exist_ok=True)
+    with open(path, 'w', encoding='utf-8') as f:
+        json.dump({
+            'target': 'demo',
+            'host': {'cpu': _cpu_model(), 'cores': os.cpu_count(),
+                     'kernel': platform.release(), 'accel': results[0].accel},
+            'rows': [row for result in results for row in result.rows],
+            'summary': summary.figures,
+        }, f, indent=1)
+        f.write('\n')
+    return path
+
+
+def _cdf(histogram):
+    """Steps in ms and per cent; the last bucket ends at the true maximum."""
+    x_ms, y_percent, seen = [], [], 0
+    for bucket in histogram['buckets']:
+        seen += bucket['count']
+        x_ms.append(min(bucket['le-ns'], histogram['max-ns']) / 1e6)
+        y_percent.append(100 * seen / histogram['count'])
+    return [x_ms[0], *x_ms], [0, *y_percent]
+
+
+def plot(results):
+    """CDF of the queueing delay; path of the picture, or None with no
+    matplotlib on this machine."""
+    try:
+        import matplotlib
+    except ImportError:
+        return None
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    styles = {'control': ('tab:red', '-'), 'audio': ('tab:blue', '--'),
+              'video': ('tab:green', '-.')}
+    titles = {'fifo': f'FIFO, {load.QUEUE_PKTS} frames deep',
+              'strict': 'strict priority, FIFO inside',
+              'edf': 'earliest deadline first'}
+    figure, axes = pyplot.subplots(len(results), 1, sharex=True,
+                                   figsize=(10, 9), layout='constrained')
+    for axis, result in zip(axes, results):
+        for flow in load.RT_FLOWS:
+            colour, line = styles[flow.name]
+            missed = result.row(flow.name)['missed_pkts']
+            received = result.row(flow.name)['received_pkts']
+            axis.step(*_cdf(result.delay[flow.name]), where='post',
+                      color=colour, linestyle=line, linewidth=2,
+                      label=f'{flow.name}: {missed} of {received} missed')
+            axis.axvline(flow.deadline_us / 1e3, color=colour, linewidth=1,
+                         linestyle=':')
+            axis.text(flow.deadline_us / 1e3, 3,
+                      f'deadline {flow.deadline_us / 1e3:g} ms', color=colour,
+                      fontsize='small', rotation=90, ha='right', va='bottom',
+                      bbox={'color': 'white', 'alpha': 0.8, 'pad': 1})
+        axis.set_xscale('log')
+        axis.set_ylim(-2, 102)
+        axis.set_ylabel('frames, %')
+        axis.set_title(titles[result.policy], loc='left')
+        axis.grid(True, which='major', alpha=0.3)
+        axis.legend(loc='lower right', bbox_to_anchor=(1, 1), ncols=3,
+                    fontsize='small', frameon=False, columnspacing=1,
+                    handlelength=1.5)
+    axes[-1].set_xlabel('queueing delay, ms (frames right of their deadline '
+                        'come too late)')
+    axes[-1].xaxis.set_major_formatter(
+        matplotlib.ticker.FuncFormatter(lambda x, _: f'{x:g}'))
+    figure.suptitle('How long a frame waits for the '
+                    f'{load.RATE_BPS / 1e6:.0f} Mbit/s uplink')
+    path = os.path.join(rtguest.RESULTS, 'demo.png')
+    figure.savefig(path, dpi=110)
+    return path
