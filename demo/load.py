@@ -122,17 +122,16 @@ BULK, = (f for f in FLOWS if not f.real_time)
 
 
 def yield_to_main_loop(guest):
-    """Let an emulated or virtual CPU run only where nobody else wants to.
+    """Let an emulated or virtual CPU step back when anyone else wants to run.
 
-    Packets are scheduled in QEMU's main loop, which must get the processor, and
-    QEMU's big lock, the moment a packet is due.  A guest's CPU at the same
-    priority makes it wait for tens of milliseconds when there are more of them
-    than cores.  Needs no privilege; a real-time host gives the main loop a
-    real-time priority instead.
+    The packets are scheduled in QEMU's main loop, which must get the processor
+    the moment a packet is due.  Needs no privilege: chrt -b and renice do it.
+    SCHED_IDLE would go too far: a CPU that holds QEMU's lock must get on.
     """
     for cpu in guest.qmp.cmd('query-cpus-fast'):
-        os.sched_setscheduler(cpu['thread-id'], os.SCHED_IDLE,
-                              os.sched_param(0))
+        thread = cpu['thread-id']
+        os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, thread, 19)
 
 
 def boot(policy, directory):
