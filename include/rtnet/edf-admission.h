@@ -11,7 +11,7 @@
  *
  * where a frame may be in the way if its deadline lies beyond t or if it has
  * none.  At most EDF_ADMISSION_MAX_LOAD_PPM of the link can be promised, so
- * the lower bands never starve.
+ * admitted sources that keep to what they declared never starve the lower bands.
  *
  * Policing holds a source to its contract: what comes too early is postponed,
  * not demoted:  deadline = max(arrival, previous release + T) + D.

@@ -77,13 +77,11 @@ static void nic_watch_realize(DeviceListener *listener, DeviceState *dev)
     EdfPort *port;
 
     QLIST_FOREACH(port, &edf_ports, next) {
-        NICState *nic;
+        NetClientState *nic = edf_port_nic(port);
 
-        if (!edf_port_has_nic(port)) {
-            continue;
+        if (nic) {
+            port->uplink_conf.macaddr = qemu_get_nic(nic)->conf->macaddr;
         }
-        nic = qemu_get_nic(port->nic_side->peer);
-        port->uplink_conf.macaddr = nic->conf->macaddr;
     }
 }
 

@@ -147,7 +147,7 @@ static bool edf_port_can_be_deleted(UserCreatable *uc)
 {
     EdfPort *port = EDF_PORT(uc)->port;
 
-    return !port || !edf_port_has_nic(port);
+    return !port || !edf_port_is_used(port);
 }
 
 static void edf_port_init(Object *obj)

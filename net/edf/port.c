@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "qemu/osdep.h"
 #include "qemu/iov.h"
+#include "qemu/main-loop.h"
 #include "qapi/error.h"
 #include "hw/virtio/virtio-net.h"
 #include "net/eth.h"
@@ -17,9 +18,19 @@ typedef struct NicSide {
 
 EdfPortList edf_ports = QLIST_HEAD_INITIALIZER(edf_ports);
 
+/* How often a port asks whether a backend that is full has gone for good. */
+#define BACKEND_CHECK_NS (100 * SCALE_MS)
+
 static NetClientState *uplink_nc(const EdfPort *port)
 {
     return qemu_get_queue(port->uplink);
+}
+
+static bool backend_is_down(const EdfPort *port)
+{
+    NetClientState *nc = uplink_nc(port);
+
+    return nc->link_down || !nc->peer || nc->peer->link_down;
 }
 
 static void port_drop(EdfPort *port, uint64_t *reason, const char *name,
@@ -40,7 +51,7 @@ static void port_drop(EdfPort *port, uint64_t *reason, const char *name,
  */
 static bool nic_is_leaving(const EdfPort *port)
 {
-    NetClientState *nic = port->nic_side->peer;
+    NetClientState *nic = edf_port_nic(port);
 
     return port->nic_waits && nic &&
            !DEVICE(qemu_get_nic_opaque(nic))->realized;
@@ -109,7 +120,7 @@ static ssize_t nic_side_receive_iov(NetClientState *nc, const struct iovec *iov,
     } else {
         port_accept(port, iov, iovcnt, bytes);
     }
-    return bytes;
+    return bytes ?: 1;              /* 0 would mean: try again */
 }
 
 /* Let a NIC that waits send again. */
@@ -154,14 +165,38 @@ static void port_backend_done(NetClientState *nc, ssize_t result)
 
     trace_edf_port_backend_done(port->id, result);
     port->in_flight = NULL;
+    timer_del(port->backend_check);
     if (result == 0) {
         /* Purged, because the VM stopped: it has not left. */
         edf_sched_requeue(&port->sp, frame);
+    } else if (backend_is_down(port)) {
+        /* A netdev whose link is down says "sent" to everything. */
+        PORT_DROP(port, link_down, frame->tx.leave_bytes);
+        g_free(frame);
     } else {
         port_frame_gone(port, frame, result);
     }
     edf_sched_resume(&port->sp);
     port_offer_room(port);
+}
+
+/*
+ * A stream whose peer went away while it was full forgets the frame it has of
+ * ours, and would hold up the port for ever; flushing it while its link is down
+ * gives the frame up.
+ */
+static void port_check_backend(void *opaque)
+{
+    EdfPort *port = opaque;
+    NetClientState *netdev = uplink_nc(port)->peer;
+
+    if (!port->in_flight) {
+        return;
+    }
+    timer_mod_ns(port->backend_check, rtnet_clock_ns() + BACKEND_CHECK_NS);
+    if (netdev && netdev->link_down && runstate_is_running()) {
+        qemu_flush_queued_packets(netdev);
+    }
 }
 
 static bool port_release(EdfSchedPort *sp, EdfFrame *frame, uint64_t now_ns)
@@ -172,7 +207,7 @@ static bool port_release(EdfSchedPort *sp, EdfFrame *frame, uint64_t now_ns)
     bool used_link = false;
     ssize_t result;
 
-    if (nc->link_down || !nc->peer) {
+    if (backend_is_down(port)) {
         PORT_DROP(port, link_down, frame->tx.leave_bytes);
         g_free(frame);
     } else if (!rt_tx_depart(&sp->ep, frame->data, &frame->tx, now_ns,
@@ -186,6 +221,7 @@ static bool port_release(EdfSchedPort *sp, EdfFrame *frame, uint64_t now_ns)
         if (result == 0) {
             trace_edf_port_backend_busy(port->id);
             edf_sched_suspend(sp);
+            timer_mod_ns(port->backend_check, now_ns + BACKEND_CHECK_NS);
             return true;
         }
         port->in_flight = NULL;
@@ -204,13 +240,23 @@ static bool uplink_can_receive(NetClientState *nc)
     return !port->rx_pending;
 }
 
-/* The NIC has taken, or thrown away, the frame that waited for it. */
+/*
+ * The NIC has taken, or thrown away, the frame that waited for it.  It may do
+ * so while it is being freed, so the next frame comes from a bottom half.
+ */
 static void port_nic_done(NetClientState *nc, ssize_t result)
 {
     EdfPort *port = DO_UPCAST(NicSide, nc, nc)->port;
 
     port->rx_pending = false;
-    if (port->uplink) {
+    qemu_bh_schedule(port->rx_bh);
+}
+
+static void port_rx_more(void *opaque)
+{
+    EdfPort *port = opaque;
+
+    if (port->nic_side) {
         qemu_flush_queued_packets(uplink_nc(port));
     }
 }
@@ -249,8 +295,8 @@ static ssize_t uplink_receive_iov(NetClientState *nc, const struct iovec *iov,
     if (port->rx_pending) {
         return 0;
     }
-    if (bytes > NET_BUFSIZE || !port->nic_side) {
-        return bytes;
+    if (!bytes || bytes > NET_BUFSIZE || !port->nic_side) {
+        return bytes ?: 1;
     }
     if (ep->cfg.rtvnic) {
         stripped.iov_base = port->rx_buf;
@@ -274,7 +320,7 @@ static ssize_t uplink_receive_iov(NetClientState *nc, const struct iovec *iov,
 static void uplink_link_changed(NetClientState *nc)
 {
     EdfPort *port = qemu_get_nic_opaque(nc);
-    NetClientState *nic = port->nic_side ? port->nic_side->peer : NULL;
+    NetClientState *nic = edf_port_nic(port);
 
     if (!nic) {
         return;
@@ -410,6 +456,13 @@ static NetClientState *find_netdev(const EdfPortConfig *cfg, Error **errp)
         return NULL;
     }
 
+    if (qemu_get_vnet_hdr_len(ncs[0])) {
+        error_setg(errp, "netdev '%s' still passes the vnet headers that an "
+                   "earlier NIC asked for; netdev_del and netdev_add it first",
+                   cfg->netdev_id);
+        return NULL;
+    }
+
     switch (ncs[0]->info->type) {
     case NET_CLIENT_DRIVER_TAP:
         if (!tap_get_vhost_net(ncs[0])) {
@@ -435,8 +488,15 @@ static NetClientState *find_netdev(const EdfPortConfig *cfg, Error **errp)
 
 EdfPort *edf_port_new(const EdfPortConfig *cfg, Error **errp)
 {
-    g_autofree char *side_name = g_strdup_printf("%s:port", cfg->netdev_id);
-    g_autofree char *uplink_name = g_strdup_printf("%s:uplink", cfg->netdev_id);
+    /*
+     * The net layer deletes by name, and a netdev's id may come again while an
+     * older port still has the netdev that had it before.
+     */
+    static unsigned number;
+    g_autofree char *side_name =
+        g_strdup_printf("%s:port%u", cfg->netdev_id, number);
+    g_autofree char *uplink_name =
+        g_strdup_printf("%s:uplink%u", cfg->netdev_id, number);
     RtEndpointConfig ep = cfg->ep;
     NetClientState *netdev;
     EdfSched *sched;
@@ -484,6 +544,10 @@ EdfPort *edf_port_new(const EdfPortConfig *cfg, Error **errp)
         return NULL;
     }
 
+    number++;
+    port->backend_check = timer_new_ns(rtnet_clock_type(), port_check_backend,
+                                       port);
+    port->rx_bh = qemu_bh_new(port_rx_more, port);
     if (ep.rtvnic) {
         port->rx_buf = g_malloc(NET_BUFSIZE);
     }
@@ -505,9 +569,18 @@ EdfPort *edf_port_new(const EdfPortConfig *cfg, Error **errp)
     return port;
 }
 
-bool edf_port_has_nic(const EdfPort *port)
+bool edf_port_is_used(const EdfPort *port)
 {
     return port->nic_side && port->nic_side->peer;
+}
+
+NetClientState *edf_port_nic(const EdfPort *port)
+{
+    if (edf_port_is_used(port) &&
+        port->nic_side->peer->info->type == NET_CLIENT_DRIVER_NIC) {
+        return port->nic_side->peer;
+    }
+    return NULL;
 }
 
 void edf_port_free(EdfPort *port)
@@ -515,6 +588,7 @@ void edf_port_free(EdfPort *port)
     if (!port) {
         return;
     }
+    assert(!edf_port_is_used(port));
     QLIST_REMOVE(port, next);
     if (port->nic_side) {
         /* Brings back the frame that the netdev still holds. */
@@ -526,6 +600,8 @@ void edf_port_free(EdfPort *port)
     }
     edf_sched_detach(&port->sp);
     edf_sched_free(port->private_sched);
+    qemu_bh_delete(port->rx_bh);
+    timer_free(port->backend_check);
     g_free(port->in_flight);
     g_free(port->rx_buf);
     g_free(port->netdev_id);

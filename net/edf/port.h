@@ -37,7 +37,7 @@ struct EdfPort {
     EdfSched *private_sched;    /* if it was given none */
 
     NetClientState *nic_side;   /* NULL once the net layer is cleaned up */
-    NICState *uplink;           /* likewise */
+    NICState *uplink;
     NICConf uplink_conf;
     MemReentrancyGuard uplink_guard;
 
@@ -47,9 +47,11 @@ struct EdfPort {
     uint64_t full_since_ns;     /* ... with a frame taken at this time */
     uint64_t full_since_tai_ns;
     EdfFrame *in_flight;        /* handed to the netdev, not yet gone */
+    QEMUTimer *backend_check;   /* while in_flight */
 
     /* In */
     bool rx_pending;            /* a frame waits for the NIC's rx ring */
+    QEMUBH *rx_bh;              /* takes the next one from the netdev */
     uint8_t *rx_buf;            /* NET_BUFSIZE, for an rtvnic */
 
     QLIST_ENTRY(EdfPort) next;
@@ -70,10 +72,14 @@ typedef struct EdfPortConfig {
  */
 EdfPort *edf_port_new(const EdfPortConfig *cfg, Error **errp);
 
-/* No NIC may be attached any more.  NULL is allowed. */
+/* It must not be used any more.  NULL is allowed. */
 void edf_port_free(EdfPort *port);
 
-bool edf_port_has_nic(const EdfPort *port);
+/* Is anything plugged in, a NIC or a hub? */
+bool edf_port_is_used(const EdfPort *port);
+
+/* The NIC that is plugged in, or NULL. */
+NetClientState *edf_port_nic(const EdfPort *port);
 
 /* Watch what is plugged into ports: nic-watch.c.  Idempotent. */
 void edf_port_watch_nics(void);

@@ -176,9 +176,14 @@ bool rtvnic_port_plug(DeviceState *nic, NICConf *conf, Error **errp)
     if (!rp->port) {
         return false;
     }
+    if (!qdev_realize(DEVICE(rp), NULL, errp)) {
+        edf_port_free(rp->port);
+        rp->port = NULL;
+        return false;
+    }
     conf->peers.ncs[0] = rp->port->nic_side;
     conf->peers.queues = 1;
-    return qdev_realize(DEVICE(rp), NULL, errp);
+    return true;
 }
 
 void rtvnic_port_set_mac(DeviceState *nic, const MACAddr *mac)

@@ -66,6 +66,11 @@ static void rtvnic_realize(VirtIOPCIProxy *proxy, Error **errp)
 
 static void rtvnic_exit(PCIDevice *pci_dev)
 {
+    DeviceState *backend = DEVICE(
+        object_resolve_path_component(OBJECT(pci_dev), "virtio-backend"));
+
+    /* It still is if PCI gives the device up after our realize. */
+    qdev_unrealize(backend);
     PCI_DEVICE_CLASS(parent_class())->exit(pci_dev);
     rtvnic_port_unplug(DEVICE(pci_dev));
 }
