@@ -14,6 +14,8 @@ OVERLAY = TOP / 'overlay'
 BUILD = TOP / 'build'
 DOWNLOAD = BUILD / 'download'
 QEMU_SRC = BUILD / 'qemu-src'
+# Of other versions, by version: their source, build and logs.
+REBASE = BUILD / 'rebase'
 
 # Inside a source tree that we unpacked: which source it came from.
 ORIGIN_FILE = '.rtnet-origin'
@@ -47,9 +49,10 @@ def run_main(main):
     except OSError as e:
         print(f'error: {e}\n'
               'Free some disk space or correct the permissions there, then '
-              'run ./configure again:\nit goes on where it stopped.',
+              'give the same command again:\nit goes on where it stopped.',
               file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print('interrupted; run ./configure again to go on', file=sys.stderr)
+        print('interrupted; give the same command again to go on',
+              file=sys.stderr)
         sys.exit(130)
