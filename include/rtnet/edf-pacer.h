@@ -32,6 +32,13 @@ void edf_pacer_init(EdfPacer *p, uint64_t rate_bps, uint32_t max_wire_bytes);
  */
 void edf_pacer_resume(EdfPacer *p, uint64_t now_ns);
 
+/*
+ * Another rate from @now_ns on.  What was charged at the old one holds the link
+ * for one longest frame at most.
+ */
+void edf_pacer_set_rate(EdfPacer *p, uint64_t rate_bps, uint32_t max_wire_bytes,
+                        uint64_t now_ns);
+
 /* Account for a frame of @wire_bytes that leaves at @now_ns. */
 void edf_pacer_charge(EdfPacer *p, uint64_t now_ns, uint32_t wire_bytes);
 

@@ -78,7 +78,8 @@
     X(drop_tx_late,       "late",            "deadline passed and late=drop") \
     X(drop_tx_queue_full, "queue-full",      "queue full, and this NIC model cannot wait") \
     X(drop_tx_link_down,  "link-down",       "the backend's link is down or the backend is gone") \
-    X(drop_tx_backend,    "backend-error",   "the backend refused the frame")
+    X(drop_tx_backend,    "backend-error",   "the backend refused the frame") \
+    X(drop_rx_oversize,   "rx-oversize",     "came longer than this NIC model can receive")
 
 typedef struct RtCounters {
 #define RT_COUNTER_FIELD(field, name, text) uint64_t field;
@@ -146,6 +147,18 @@ void rt_endpoint_init(RtEndpoint *e, const RtEndpointConfig *cfg);
  */
 uint32_t rt_endpoint_max_wire_bytes(const RtEndpoint *e);
 
+/*
+ * Another deadline from now on; frames that wait keep theirs.  The caller has
+ * checked it, and admission if there is a contract.
+ */
+void rt_endpoint_set_deadline(RtEndpoint *e, uint64_t deadline_ns);
+
+/* Zeroes counters and histograms. */
+void rt_endpoint_reset_stats(RtEndpoint *e);
+
+/* What a frame of @leave_bytes occupies on the link. */
+uint32_t rt_tx_wire_bytes(uint32_t leave_bytes);
+
 /* Source id of an interface by default: the last four bytes of its MAC. */
 uint32_t rt_source_id_from_mac(const uint8_t mac[6]);
 
@@ -175,6 +188,7 @@ void rt_tx_sent(RtEndpoint *e, const RtTx *tx);
 
 typedef struct RtMiss {
     uint64_t exceeded_ns;       /* T_r - T_s - T_d */
+    uint8_t wire_dscp;          /* it came with; the guest gets its own back */
     RtTrailer trailer;
 } RtMiss;
 

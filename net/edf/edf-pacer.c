@@ -27,6 +27,18 @@ void edf_pacer_resume(EdfPacer *p, uint64_t now_ns)
     }
 }
 
+void edf_pacer_set_rate(EdfPacer *p, uint64_t rate_bps, uint32_t max_wire_bytes,
+                        uint64_t now_ns)
+{
+    uint64_t busy_until_ns = p->next_ns;
+
+    edf_pacer_init(p, rate_bps, max_wire_bytes);
+    if (rate_bps) {
+        p->next_ns = busy_until_ns < now_ns + p->credit_ns
+                     ? busy_until_ns : now_ns + p->credit_ns;
+    }
+}
+
 void edf_pacer_charge(EdfPacer *p, uint64_t now_ns, uint32_t wire_bytes)
 {
     U128 cost;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * query-rtnet and info rtnet: what schedulers and ports have counted.
+ * query-rtnet and info rtnet: what schedulers and ports have counted; and
+ * rtnet-reset-stats.
  */
 #include "qemu/osdep.h"
 #include "monitor/monitor.h"
@@ -78,6 +79,7 @@ static RtnetBand query_band(EdfBand band)
 static RtnetPort *query_port(const EdfPort *port)
 {
     const RtEndpoint *ep = &port->sp.ep;
+    NetClientState *nic = edf_port_nic(port);
     RtnetPort *info = g_new0(RtnetPort, 1);
 
     info->id = g_strdup(port->id);
@@ -85,6 +87,9 @@ static RtnetPort *query_port(const EdfPort *port)
     info->netdev = g_strdup(port->netdev_id);
     info->scheduler = g_strdup(port->sp.sched->id);
     info->band = query_band(ep->band);
+    if (nic) {
+        info->mac = edf_mac_text(qemu_get_nic(nic)->conf->macaddr.a);
+    }
     info->deadline_us = ep->cfg.deadline_ns / SCALE_US;
     info->period_us = ep->cfg.period_ns / SCALE_US;
     info->queued = port->sp.src.len_pkts;
@@ -130,6 +135,32 @@ RtnetInfo *qmp_query_rtnet(Error **errp)
         QAPI_LIST_PREPEND(info->ports, query_port(port));
     }
     return info;
+}
+
+/* -- rtnet-reset-stats --------------------------------------------------------- */
+
+void qmp_rtnet_reset_stats(const char *id, Error **errp)
+{
+    bool found = !id;
+    EdfSched *s;
+    EdfPort *port;
+
+    QLIST_FOREACH(s, &edf_scheds, next) {
+        if (!id || !strcmp(s->id, id)) {
+            edf_sched_reset_stats(s);
+            found = true;
+        }
+    }
+    QLIST_FOREACH(port, &edf_ports, next) {
+        if (!id || !strcmp(port->id, id)) {
+            rt_endpoint_reset_stats(&port->sp.ep);
+            found = true;
+        }
+    }
+    if (!found) {
+        error_setg(errp, "no edf-scheduler, edf-port or rtvnic '%s'; "
+                   "query-rtnet lists them", id);
+    }
 }
 
 /* -- info rtnet -------------------------------------------------------------------- */

@@ -74,20 +74,18 @@ static bool nic_watch_hide(DeviceListener *listener, const QDict *opts,
 
 static void nic_watch_realize(DeviceListener *listener, DeviceState *dev)
 {
-    EdfPort *port;
+    edf_port_tell_nics();
+}
 
-    QLIST_FOREACH(port, &edf_ports, next) {
-        NetClientState *nic = edf_port_nic(port);
-
-        if (nic) {
-            port->uplink_conf.macaddr = qemu_get_nic(nic)->conf->macaddr;
-        }
-    }
+static void nic_watch_unrealize(DeviceListener *listener, DeviceState *dev)
+{
+    edf_port_tell_nics();
 }
 
 static DeviceListener nic_watch = {
     .hide_device = nic_watch_hide,
     .realize = nic_watch_realize,
+    .unrealize = nic_watch_unrealize,
 };
 
 void edf_port_watch_nics(void)

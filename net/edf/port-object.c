@@ -6,6 +6,8 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
+#include "hw/vmstate-if.h"
+#include "migration/vmstate.h"
 #include "qom/object_interfaces.h"
 #include "rtnet/compat.h"
 #include "net/edf/port.h"
@@ -74,12 +76,15 @@ typedef struct Uint32Option {
     const char *description;
     size_t offset;
     bool (*check)(uint32_t value, Error **errp);
+    bool (*change)(EdfPort *port, uint32_t value, Error **errp);
 } Uint32Option;
 
 static const Uint32Option uint32_options[] = {
     { "deadline-us",
-      "Deadline of every frame, microseconds after the guest sent it",
-      offsetof(EdfPortObject, deadline_us), edf_port_check_deadline_us },
+      "Deadline of every frame, microseconds after the guest sent it; may be "
+      "changed while it runs",
+      offsetof(EdfPortObject, deadline_us), edf_port_check_deadline_us,
+      edf_port_set_deadline_us },
     { "period-us",
       "Least microseconds between two frames; asks for admission",
       offsetof(EdfPortObject, period_us), edf_port_check_period_us },
@@ -109,10 +114,18 @@ static void set_uint32(Object *obj, Visitor *v, const char *name,
     const Uint32Option *opt = opaque;
     uint32_t value;
 
-    if (settable(po, name, errp) && visit_type_uint32(v, name, &value, errp) &&
-        (!opt->check || opt->check(value, errp))) {
-        *option_field(po, opt) = value;
+    if (!visit_type_uint32(v, name, &value, errp)) {
+        return;
     }
+    if (po->port && opt->change) {
+        if (!opt->change(po->port, value, errp)) {
+            return;
+        }
+    } else if (!settable(po, name, errp) ||
+               (opt->check && !opt->check(value, errp))) {
+        return;
+    }
+    *option_field(po, opt) = value;
 }
 
 /* -- Life ---------------------------------------------------------------------- */
@@ -138,9 +151,23 @@ static void edf_port_complete(UserCreatable *uc, Error **errp)
         return;
     }
     cfg.sched = edf_scheduler_find(po->scheduler, errp);
-    if (cfg.sched) {
-        po->port = edf_port_new(&cfg, errp);
+    if (!cfg.sched) {
+        return;
     }
+    po->port = edf_port_new(&cfg, errp);
+    if (po->port &&
+        vmstate_register_with_alias_id(VMSTATE_IF(po), VMSTATE_INSTANCE_ID_ANY,
+                                       &vmstate_edf_port, po->port, -1, 0,
+                                       errp) < 0) {
+        edf_port_free(po->port);
+        po->port = NULL;
+    }
+}
+
+/* Names the section of the port's frames: the same on both sides. */
+static char *edf_port_get_id(VMStateIf *obj)
+{
+    return g_strdup(object_get_canonical_path_component(OBJECT(obj)));
 }
 
 static bool edf_port_can_be_deleted(UserCreatable *uc)
@@ -159,6 +186,9 @@ static void edf_port_finalize(Object *obj)
 {
     EdfPortObject *po = EDF_PORT(obj);
 
+    if (po->port) {
+        vmstate_unregister(NULL, &vmstate_edf_port, po->port);
+    }
     edf_port_free(po->port);
     g_free(po->scheduler);
     g_free(po->netdev);
@@ -168,6 +198,7 @@ static void edf_port_class_init(ObjectClass *oc, RtnetClassData *data)
 {
     UserCreatableClass *ucc = USER_CREATABLE_CLASS(oc);
 
+    VMSTATE_IF_CLASS(oc)->get_id = edf_port_get_id;
     ucc->complete = edf_port_complete;
     ucc->can_be_deleted = edf_port_can_be_deleted;
 
@@ -196,6 +227,7 @@ static const TypeInfo edf_port_info = {
     .class_init = edf_port_class_init,
     .interfaces = (InterfaceInfo[]) {
         { TYPE_USER_CREATABLE },
+        { TYPE_VMSTATE_IF },
         { }
     }
 };

@@ -26,9 +26,20 @@
 
 #include "hw/qdev-core.h"
 #include "net/net.h"
+#include "qapi/qapi-types-rtnet.h"
 #include "net/edf/sched.h"
+#include "rtnet/rt-saved.h"
 
 typedef struct EdfPort EdfPort;
+
+/* What is being saved or loaded; empty otherwise. */
+typedef struct EdfPortSaved {
+    uint64_t next_release_in_ns;
+    int32_t n_frames;
+    uint32_t n_bytes;
+    RtSavedTx *frames;          /* n_frames */
+    uint8_t *bytes;             /* n_bytes: of all frames, one after another */
+} EdfPortSaved;
 
 struct EdfPort {
     EdfSchedPort sp;            /* RT endpoint and place in the scheduler */
@@ -50,9 +61,18 @@ struct EdfPort {
     QEMUTimer *backend_check;   /* while in_flight */
 
     /* In */
+    uint32_t rx_max_l3_bytes;   /* the NIC cannot receive more; 0: any */
     bool rx_pending;            /* a frame waits for the NIC's rx ring */
     QEMUBH *rx_bh;              /* takes the next one from the netdev */
-    uint8_t *rx_buf;            /* NET_BUFSIZE, for an rtvnic */
+    uint8_t *rx_buf;            /* NET_BUFSIZE */
+
+    /* Events */
+    bool nic_known;             /* its arrival was told */
+    uint64_t missed_pkts;       /* not yet told */
+    RtnetMiss *last_miss;       /* the last of them, without its count */
+    QEMUTimer *miss_timer;      /* no event until then */
+
+    EdfPortSaved saved;
 
     QLIST_ENTRY(EdfPort) next;
 };
@@ -61,6 +81,7 @@ typedef struct EdfPortConfig {
     const char *id;
     const char *netdev_id;
     EdfSched *sched;            /* NULL: mark and stamp only, send at once */
+    ObjectClass *nic_class;     /* an rtvnic's NIC model; else NULL */
     RtEndpointConfig ep;
     uint32_t deadline_us;       /* as the user gave them, 0: not given; */
     uint32_t period_us;         /* they override ep's */
@@ -84,6 +105,22 @@ NetClientState *edf_port_nic(const EdfPort *port);
 /* Watch what is plugged into ports: nic-watch.c.  Idempotent. */
 void edf_port_watch_nics(void);
 
+/*
+ * Change an option of a running port.  False with @errp set, and nothing
+ * changed, if it is out of range or could no longer be promised.
+ */
+bool edf_port_set_deadline_us(EdfPort *port, uint32_t us, Error **errp);
+bool edf_port_set_dscp(EdfPort *port, int32_t dscp, Error **errp);
+
+/* For whom owns the port: the section that holds its frames; an EdfPort. */
+extern const VMStateDescription vmstate_edf_port;
+
+/* A MAC address as everybody writes it; to be freed. */
+char *edf_mac_text(const uint8_t mac[6]);
+
+/* Tell management of NICs that have been plugged in or out since. */
+void edf_port_tell_nics(void);
+
 /* All ports. */
 typedef QLIST_HEAD(EdfPortList, EdfPort) EdfPortList;
 extern EdfPortList edf_ports;
@@ -97,5 +134,8 @@ bool edf_port_check_deadline_us(uint32_t us, Error **errp);
 
 /* False with @errp set if @us is no period (0). */
 bool edf_port_check_period_us(uint32_t us, Error **errp);
+
+/* False with @errp set if @dscp is neither a DSCP nor RT_DSCP_KEEP. */
+bool edf_port_check_dscp(int32_t dscp, Error **errp);
 
 #endif

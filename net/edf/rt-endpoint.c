@@ -27,6 +27,14 @@ static uint64_t add_saturated(uint64_t a, uint64_t b)
 void rt_endpoint_init(RtEndpoint *e, const RtEndpointConfig *cfg)
 {
     *e = (RtEndpoint) { .cfg = *cfg };
+    rt_endpoint_set_deadline(e, cfg->deadline_ns);
+}
+
+void rt_endpoint_set_deadline(RtEndpoint *e, uint64_t deadline_ns)
+{
+    RtEndpointConfig *cfg = &e->cfg;
+
+    cfg->deadline_ns = deadline_ns;
     if (cfg->deadline_ns == 0) {
         e->band = EDF_BAND_BEST_EFFORT;
     } else if (cfg->period_ns == 0) {
@@ -39,6 +47,13 @@ void rt_endpoint_init(RtEndpoint *e, const RtEndpointConfig *cfg)
             .wire_bytes = rt_endpoint_max_wire_bytes(e),
         };
     }
+}
+
+void rt_endpoint_reset_stats(RtEndpoint *e)
+{
+    e->n = (RtCounters) { 0 };
+    e->queueing = (RtHist) { 0 };
+    e->transit = (RtHist) { 0 };
 }
 
 uint32_t rt_endpoint_max_wire_bytes(const RtEndpoint *e)
@@ -65,6 +80,11 @@ uint32_t rt_source_id_from_mac(const uint8_t mac[6])
 }
 
 /* -- Out ------------------------------------------------------------------- */
+
+uint32_t rt_tx_wire_bytes(uint32_t leave_bytes)
+{
+    return max_u32(leave_bytes, RT_ETH_ZLEN) + EDF_LINK_OVERHEAD_BYTES;
+}
 
 /* Mark @frame and, where there is room, prepare its trailer. */
 static void mark_and_pad(RtEndpoint *e, RtFrame *f, uint8_t *frame,
@@ -138,8 +158,7 @@ bool rt_tx_accept(RtEndpoint *e, uint8_t *frame, size_t len,
     if (e->cfg.rtvnic) {
         mark_and_pad(e, &f, frame, now_tai_ns, tx);
     }
-    tx->wire_bytes = max_u32(tx->leave_bytes, RT_ETH_ZLEN) +
-                     EDF_LINK_OVERHEAD_BYTES;
+    tx->wire_bytes = rt_tx_wire_bytes(tx->leave_bytes);
 
     if (e->band != EDF_BAND_BEST_EFFORT) {
         tx->due_ns = add_saturated(now_ns, e->cfg.deadline_ns);
@@ -231,7 +250,11 @@ size_t rt_rx(RtEndpoint *e, uint8_t *frame, size_t len, uint64_t now_tai_ns,
     e->n.rx_trailer_pkts++;
     *missed = measure(e, &t, now_tai_ns, &exceeded_ns);
     if (*missed) {
-        *miss = (RtMiss) { .exceeded_ns = exceeded_ns, .trailer = t };
+        *miss = (RtMiss) {
+            .exceeded_ns = exceeded_ns,
+            .wire_dscp = f.dscp,
+            .trailer = t,
+        };
     }
     rt_frame_set_dscp(&f, frame, t.guest_dscp);
     return f.l2_bytes + f.l3_bytes;

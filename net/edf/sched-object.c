@@ -57,8 +57,7 @@ static void set_rate_bps(Object *obj, Visitor *v, const char *name,
     EdfScheduler *es = EDF_SCHEDULER(obj);
     uint64_t value;
 
-    if (!settable(es, name, errp) ||
-        !visit_type_uint64(v, name, &value, errp)) {
+    if (!visit_type_uint64(v, name, &value, errp)) {
         return;
     }
     if (!value || value > EDF_RATE_MAX_BPS) {
@@ -67,7 +66,9 @@ static void set_rate_bps(Object *obj, Visitor *v, const char *name,
                    "leave it out to send at once", EDF_RATE_MAX_BPS);
         return;
     }
-    es->cfg.rate_bps = value;
+    if (!es->sched || edf_sched_set_rate(es->sched, value, errp)) {
+        es->cfg.rate_bps = value;
+    }
 }
 
 static int get_policy(Object *obj, Error **errp)
@@ -202,7 +203,8 @@ static void edf_scheduler_class_init(ObjectClass *oc, RtnetClassData *data)
     object_class_property_add(oc, "rate-bps", "uint64", get_rate_bps,
                               set_rate_bps, NULL, NULL);
     object_class_property_set_description(oc, "rate-bps",
-        "Bits per second of the narrowest link behind the scheduler");
+        "Bits per second of the narrowest link behind the scheduler; may be "
+        "changed while it runs");
     object_class_property_add_enum(oc, "policy", "EdfPolicy", &EdfPolicy_lookup,
                                    get_policy, set_policy);
     object_class_property_set_description(oc, "policy",

@@ -218,8 +218,8 @@ uint64_t edf_sched_promised_delay_ns(const EdfSchedPort *port)
     return bound_ns;
 }
 
-static bool sched_admit(const EdfSched *s, const EdfSchedPort *port,
-                        Error **errp)
+/* @what: what would break the promises, for the message. */
+static bool sched_admit(const EdfSched *s, const char *what, Error **errp)
 {
     EdfVerdict v = sched_check(s);
 
@@ -227,19 +227,19 @@ static bool sched_admit(const EdfSched *s, const EdfSchedPort *port,
     case EDF_ADMITTED:
         return true;
     case EDF_REFUSED_LOAD:
-        error_setg(errp, "edf-scheduler '%s' cannot admit '%s': all declared "
+        error_setg(errp, "edf-scheduler '%s' cannot %s: all declared "
                    "periods together need %u.%02u %% of %" PRIu64 " bit/s, "
                    "%u.%02u %% too much",
-                   s->id, port->id, v.load_ppm / 10000, v.load_ppm / 100 % 100,
+                   s->id, what, v.load_ppm / 10000, v.load_ppm / 100 % 100,
                    s->cfg.rate_bps,
                    (v.load_ppm - EDF_ADMISSION_MAX_LOAD_PPM) / 10000,
                    (v.load_ppm - EDF_ADMISSION_MAX_LOAD_PPM) / 100 % 100);
         break;
     case EDF_REFUSED_DEADLINE:
-        error_setg(errp, "edf-scheduler '%s' cannot admit '%s': in the worst "
+        error_setg(errp, "edf-scheduler '%s' cannot %s: in the worst "
                    "case %" PRIu64 " us of sending fall into the first %" PRIu64
                    " us, %" PRIu64 " us too much",
-                   s->id, port->id, DIV_ROUND_UP(v.demand_ns, 1000),
+                   s->id, what, DIV_ROUND_UP(v.demand_ns, 1000),
                    v.at_ns / 1000, DIV_ROUND_UP(v.demand_ns - v.at_ns, 1000));
         break;
     }
@@ -248,11 +248,21 @@ static bool sched_admit(const EdfSched *s, const EdfSchedPort *port,
     return false;
 }
 
+static uint32_t max_wire_bytes(const EdfSched *s)
+{
+    uint32_t max_bytes = 0;
+    EdfSchedPort *port;
+
+    QLIST_FOREACH(port, &s->ports, next) {
+        max_bytes = MAX(max_bytes, RT_MAX_WIRE_BYTES(port->ep.cfg.link_mtu));
+    }
+    return max_bytes;
+}
+
 bool edf_sched_attach(EdfSched *s, EdfSchedPort *port, Error **errp)
 {
     ERRP_GUARD();
-    uint32_t max_bytes = 0;
-    EdfSchedPort *p;
+    g_autofree char *what = g_strdup_printf("admit '%s'", port->id);
 
     if (port->ep.band == EDF_BAND_ADMITTED && !s->cfg.rate_bps) {
         error_setg(errp, "'%s' declares period-us, but nothing can be promised "
@@ -264,7 +274,7 @@ bool edf_sched_attach(EdfSched *s, EdfSchedPort *port, Error **errp)
     }
 
     QLIST_INSERT_HEAD(&s->ports, port, next);
-    if (!sched_admit(s, port, errp)) {
+    if (!sched_admit(s, what, errp)) {
         QLIST_REMOVE(port, next);
         return false;
     }
@@ -272,28 +282,74 @@ bool edf_sched_attach(EdfSched *s, EdfSchedPort *port, Error **errp)
     port->sched = s;
     port->queued_bytes = 0;
     edf_queue_attach(&s->queue, &port->src);
-    QLIST_FOREACH(p, &s->ports, next) {
-        max_bytes = MAX(max_bytes, RT_MAX_WIRE_BYTES(p->ep.cfg.link_mtu));
-    }
     if (s->cfg.rate_bps) {
-        s->pacer.credit_ns = edf_wire_time_ns(max_bytes, s->cfg.rate_bps);
+        s->pacer.credit_ns = edf_wire_time_ns(max_wire_bytes(s),
+                                              s->cfg.rate_bps);
     }
     return true;
 }
 
-void edf_sched_detach(EdfSchedPort *port)
+void edf_frames_free(EdfItem *item)
 {
-    EdfSched *s = port->sched;
-    EdfItem *item = edf_queue_detach(&s->queue, &port->src);
-
     while (item) {
         EdfFrame *frame = container_of(item, EdfFrame, item);
 
         item = item->next;
         g_free(frame);
     }
+}
+
+void edf_sched_detach(EdfSchedPort *port)
+{
+    edf_frames_free(edf_queue_detach(&port->sched->queue, &port->src));
     QLIST_REMOVE(port, next);
     port->sched = NULL;
+}
+
+/* -- Changes while it runs --------------------------------------------------- */
+
+bool edf_sched_set_rate(EdfSched *s, uint64_t rate_bps, Error **errp)
+{
+    ERRP_GUARD();
+    g_autofree char *what =
+        g_strdup_printf("keep its promises at %" PRIu64 " bit/s", rate_bps);
+    uint64_t old_bps = s->cfg.rate_bps;
+
+    s->cfg.rate_bps = rate_bps;
+    if (!sched_admit(s, what, errp)) {
+        s->cfg.rate_bps = old_bps;
+        return false;
+    }
+    edf_pacer_set_rate(&s->pacer, rate_bps, max_wire_bytes(s),
+                       rtnet_clock_ns());
+    timer_del(s->timer);
+    s->wake_ns = 0;
+    sched_plan(s);
+    return true;
+}
+
+bool edf_sched_set_deadline(EdfSchedPort *port, uint64_t deadline_ns,
+                            Error **errp)
+{
+    ERRP_GUARD();
+    g_autofree char *what =
+        g_strdup_printf("promise '%s' %" PRIu64 " us", port->id,
+                        deadline_ns / SCALE_US);
+    uint64_t old_ns = port->ep.cfg.deadline_ns;
+
+    rt_endpoint_set_deadline(&port->ep, deadline_ns);
+    if (!sched_admit(port->sched, what, errp)) {
+        rt_endpoint_set_deadline(&port->ep, old_ns);
+        return false;
+    }
+    return true;
+}
+
+void edf_sched_reset_stats(EdfSched *s)
+{
+    s->sent_pkts = 0;
+    s->sent_wire_bytes = 0;
+    s->wake_late = (RtHist) { 0 };
 }
 
 /* -- The packet's way -------------------------------------------------------- */
@@ -340,4 +396,13 @@ void edf_sched_requeue(EdfSchedPort *port, EdfFrame *frame)
     port->queued_bytes += frame->tx.leave_bytes;
     edf_queue_unpop(&s->queue, &port->src, &frame->item);
     sched_plan(s);
+}
+
+void edf_sched_purge(EdfSchedPort *port)
+{
+    EdfQueue *queue = &port->sched->queue;
+
+    edf_frames_free(edf_queue_detach(queue, &port->src));
+    port->queued_bytes = 0;
+    edf_queue_attach(queue, &port->src);
 }

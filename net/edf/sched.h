@@ -36,6 +36,9 @@ typedef struct EdfFrame {
     uint8_t data[];             /* with RT_TX_TAILROOM_BYTES behind the frame */
 } EdfFrame;
 
+/* Free a chain of them, linked by item.next; NULL is allowed. */
+void edf_frames_free(EdfItem *item);
+
 typedef struct EdfSched EdfSched;
 typedef struct EdfSchedPort EdfSchedPort;
 
@@ -101,6 +104,16 @@ bool edf_sched_attach(EdfSched *s, EdfSchedPort *port, Error **errp);
 /* Frees the frames that still wait. */
 void edf_sched_detach(EdfSchedPort *port);
 
+/* -- Changes while it runs -------------------------------------------------- */
+
+/* Both fail, and change nothing, if admitted deadlines could not be kept. */
+bool edf_sched_set_rate(EdfSched *s, uint64_t rate_bps, Error **errp);
+bool edf_sched_set_deadline(EdfSchedPort *port, uint64_t deadline_ns,
+                            Error **errp);
+
+/* Zeroes counters and histogram. */
+void edf_sched_reset_stats(EdfSched *s);
+
 /* -- The packet's way ------------------------------------------------------ */
 
 /* May another frame wait? */
@@ -112,6 +125,9 @@ void edf_sched_enqueue(EdfSchedPort *port, EdfFrame *frame);
 /* The backend is full: skip the port until edf_sched_resume(). */
 void edf_sched_suspend(EdfSchedPort *port);
 void edf_sched_resume(EdfSchedPort *port);
+
+/* Free all frames of @port that wait. */
+void edf_sched_purge(EdfSchedPort *port);
 
 /* @frame came back: first of its port again; takes ownership. */
 void edf_sched_requeue(EdfSchedPort *port, EdfFrame *frame);

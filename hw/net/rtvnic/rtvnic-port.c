@@ -3,6 +3,8 @@
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "hw/qdev-properties.h"
+#include "hw/vmstate-if.h"
+#include "migration/vmstate.h"
 #include "hw/core/qdev-prop-internal.h"
 #include "rtnet/compat.h"
 #include "net/edf/sched-object.h"
@@ -21,10 +23,12 @@ static void get_uint32(Object *obj, Visitor *v, const char *name, void *opaque,
 static void set_deadline_us(Object *obj, Visitor *v, const char *name,
                             void *opaque, Error **errp)
 {
+    EdfPort *port = RTVNIC_PORT(obj)->port;
     uint32_t us;
 
     if (visit_type_uint32(v, name, &us, errp) &&
-        edf_port_check_deadline_us(us, errp)) {
+        (port ? edf_port_set_deadline_us(port, us, errp)
+              : edf_port_check_deadline_us(us, errp))) {
         *(uint32_t *)object_field_prop_ptr(obj, opaque) = us;
     }
 }
@@ -40,12 +44,47 @@ static void set_period_us(Object *obj, Visitor *v, const char *name,
     }
 }
 
+static void get_dscp(Object *obj, Visitor *v, const char *name, void *opaque,
+                     Error **errp)
+{
+    visit_type_int32(v, name, object_field_prop_ptr(obj, opaque), errp);
+}
+
+static void set_dscp(Object *obj, Visitor *v, const char *name, void *opaque,
+                     Error **errp)
+{
+    EdfPort *port = RTVNIC_PORT(obj)->port;
+    int32_t dscp;
+
+    if (visit_type_int32(v, name, &dscp, errp) &&
+        (port ? edf_port_set_dscp(port, dscp, errp)
+              : edf_port_check_dscp(dscp, errp))) {
+        *(int32_t *)object_field_prop_ptr(obj, opaque) = dscp;
+    }
+}
+
+static void set_default_int32(ObjectProperty *op, const Property *prop)
+{
+    object_property_set_default_int(op, prop->defval.i);
+}
+
 static const PropertyInfo prop_deadline_us = {
     .type = "uint32",
     .description = "Deadline, microseconds after the guest sent a frame; "
-                   "without it: best effort",
+                   "without it: best effort; may be changed while it runs",
+    .realized_set_allowed = true,
     .get = get_uint32,
     .set = set_deadline_us,
+};
+
+static const PropertyInfo prop_dscp = {
+    .type = "int32",
+    .description = "DSCP mark, 0 to 63 (46: expedited forwarding); -1 keeps "
+                   "the guest's; may be changed while it runs",
+    .realized_set_allowed = true,
+    .get = get_dscp,
+    .set = set_dscp,
+    .set_default_value = set_default_int32,
 };
 
 static const PropertyInfo prop_period_us = {
@@ -72,7 +111,8 @@ static const Property rtvnic_port_properties[] = {
     DEFINE_PROP_UINT32("max-frame-bytes", RtvnicPort, max_frame_bytes, 0),
     DEFINE_PROP_SIGNED("late", RtvnicPort, late, RTVNIC_LATE_SEND, prop_late,
                        RtvnicLate),
-    DEFINE_PROP_INT32("dscp", RtvnicPort, dscp, RT_DSCP_KEEP),
+    DEFINE_PROP_SIGNED("dscp", RtvnicPort, dscp, RT_DSCP_KEEP, prop_dscp,
+                       int32_t),
     DEFINE_PROP_INT32("pcp", RtvnicPort, pcp, RT_PCP_KEEP),
     DEFINE_PROP_BOOL("trailer", RtvnicPort, trailer, true),
     DEFINE_PROP_UINT32("link-mtu", RtvnicPort, link_mtu, RT_LINK_MTU_DEFAULT),
@@ -89,8 +129,6 @@ static const struct {
                    "are marked and stamped only" },
     { "max-frame-bytes", "Longest frame the guest sends, Ethernet header "
                          "included; part of what period-us declares" },
-    { "dscp", "DSCP mark, 0 to 63 (46: expedited forwarding); -1 keeps the "
-              "guest's" },
     { "pcp", "802.1Q priority of tagged frames, 0 to 7; -1 keeps the guest's" },
     { "trailer", "Send time and deadline behind each frame" },
     { "link-mtu", "Longest packet the link carries, trailer included; the "
@@ -121,22 +159,14 @@ uint32_t rtvnic_port_guest_mtu(const RtvnicPort *rp)
     return rp->link_mtu - (rp->trailer ? RT_TRAILER_BYTES : 0);
 }
 
-static bool in_range(const char *name, int32_t value, int32_t max, Error **errp)
-{
-    if (value < -1 || value > max) {
-        error_setg(errp, "%s must be 0 to %d, or -1 to keep the guest's", name,
-                   max);
-        return false;
-    }
-    return true;
-}
-
-bool rtvnic_port_plug(DeviceState *nic, NICConf *conf, Error **errp)
+bool rtvnic_port_plug(DeviceState *nic, ObjectClass *nic_class, NICConf *conf,
+                      Error **errp)
 {
     RtvnicPort *rp = rtvnic_port_of(nic);
     NetClientState *netdev = conf->peers.ncs[0];
     const char *type = object_get_typename(OBJECT(nic));
     EdfPortConfig cfg = {
+        .nic_class = nic_class,
         .deadline_us = rp->deadline_us,
         .period_us = rp->period_us,
         .ep = {
@@ -156,8 +186,9 @@ bool rtvnic_port_plug(DeviceState *nic, NICConf *conf, Error **errp)
         error_setg(errp, "%s needs a netdev: add netdev=ID of a -netdev", type);
         return false;
     }
-    if (!in_range("dscp", rp->dscp, 63, errp) ||
-        !in_range("pcp", rp->pcp, 7, errp)) {
+    if (rp->pcp < RT_PCP_KEEP || rp->pcp > 7) {
+        error_setg(errp, "pcp must be 0 to 7, or %d to keep the guest's",
+                   RT_PCP_KEEP);
         return false;
     }
     if (rp->late == RTVNIC_LATE_DROP && !rp->deadline_us) {
@@ -206,12 +237,36 @@ void rtvnic_port_unplug(DeviceState *nic)
 
 /* -- The child device -------------------------------------------------------------- */
 
+/*
+ * Frames that wait, in a section of their own: the variant's is its NIC
+ * model's.
+ */
+static const VMStateDescription vmstate_rtvnic_port = {
+    .name = "rtvnic-port",
+    .version_id = 1,
+    .minimum_version_id = 1,
+    .fields = (const VMStateField[]) {
+        VMSTATE_STRUCT_POINTER(port, RtvnicPort, vmstate_edf_port, EdfPort),
+        VMSTATE_END_OF_LIST()
+    },
+};
+
+/* Sections are told apart by the place of the NIC, as its own section is. */
+static char *rtvnic_port_get_id(VMStateIf *obj)
+{
+    DeviceState *nic = DEVICE(OBJECT(obj)->parent);
+
+    return qdev_get_dev_path(nic);
+}
+
 static void rtvnic_port_class_init(ObjectClass *oc, RtnetClassData *data)
 {
     DeviceClass *dc = DEVICE_CLASS(oc);
 
     dc->desc = "Real-time side of an rtvnic";
     dc->user_creatable = false;
+    dc->vmsd = &vmstate_rtvnic_port;
+    VMSTATE_IF_CLASS(oc)->get_id = rtvnic_port_get_id;
     device_class_set_props(dc, rtvnic_port_properties);
     for (size_t i = 0; i < ARRAY_SIZE(descriptions); i++) {
         object_class_property_set_description(oc, descriptions[i].name,

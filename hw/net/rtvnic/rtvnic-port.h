@@ -47,9 +47,11 @@ uint32_t rtvnic_port_guest_mtu(const RtvnicPort *rp);
 
 /*
  * For a variant's realize, before the NIC model's: put the port between @conf
- * and the netdev it names.  False with @errp set.
+ * and the netdev it names.  @nic_class: of the device that will be the net
+ * layer's NIC.  False with @errp set.
  */
-bool rtvnic_port_plug(DeviceState *nic, NICConf *conf, Error **errp);
+bool rtvnic_port_plug(DeviceState *nic, ObjectClass *nic_class, NICConf *conf,
+                      Error **errp);
 
 /* After the NIC model's realize, which may have chosen the MAC. */
 void rtvnic_port_set_mac(DeviceState *nic, const MACAddr *mac);

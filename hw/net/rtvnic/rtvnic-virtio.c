@@ -51,7 +51,8 @@ static void rtvnic_realize(VirtIOPCIProxy *proxy, Error **errp)
      */
     object_property_set_bool(OBJECT(net), "queue_reset", false, &error_abort);
 
-    if (!rtvnic_port_plug(nic, &net->nic_conf, errp)) {
+    if (!rtvnic_port_plug(nic, object_get_class(OBJECT(net)), &net->nic_conf,
+                          errp)) {
         return;
     }
     if (rtvnic_set_mtu(nic, net, errp)) {

@@ -382,9 +382,9 @@ static void test_in_use(void)
     expect_error(object_del(vm, "s0"), "s0");
     expect_error(object_del(vm, "p0"), "p0");
     expect_error(qtest_qmp(vm->qts, "{ 'execute': 'qom-set', 'arguments':"
-                           " { 'path': '/objects/s0', 'property': 'rate-bps',"
+                           " { 'path': '/objects/s0', 'property': 'queue-pkts',"
                            "   'value': 1000 } }"),
-                 "rate-bps cannot be changed");
+                 "queue-pkts cannot be changed");
     expect_error(qtest_qmp(vm->qts, "{ 'execute': 'qom-set', 'arguments':"
                            " { 'path': '/objects/p0', 'property': 'netdev',"
                            "   'value': 'n1' } }"),
