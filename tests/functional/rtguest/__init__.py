@@ -28,6 +28,7 @@ What there is, by file:
     net.py      Link between two guests, HostPort for a guest's frames
     netns.py    NetNamespace: network interfaces that are ours alone
     frames.py   frames as bytes, and the trailer behind them
+    wireshark.py  captures, and what tshark makes of them
     traffic.py  ping, TCP, UDP between guests, checked at both ends
     accel.py    which accelerator works here
     tap.py      GuestTest, main
