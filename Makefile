@@ -69,13 +69,19 @@ check-slow: all
 
 # -- Measure and show ------------------------------------------------------
 
-.PHONY: bench-edf demo
+.PHONY: bench-edf bench-rtvnic demo demo-video
 bench-edf: build-rtnet
 	$(Q)mkdir -p build/results
 	$(Q)build/rtnet/tests/bench/bench-edf --json build/results/bench-edf.json
 
+bench-rtvnic: all
+	$(Q)$(PYTHON) tests/bench/bench_rtvnic.py
+
 demo: all
 	$(Q)$(PYTHON) demo/demo.py
+
+demo-video: all
+	$(Q)$(PYTHON) demo/video.py
 
 # -- Install and clean -----------------------------------------------------
 
@@ -113,7 +119,9 @@ help:
 	@echo '  check-functional  real guests'
 	@echo '  check-slow        all tests, with more and longer cases'
 	@echo '  bench-edf         speed of the deadline queue'
+	@echo '  bench-rtvnic      cost per frame, throughput, delay beside tc'
 	@echo '  demo              FIFO, strict and EDF side by side, with guests'
+	@echo '  demo-video        a film beside a flood, with and without EDF'
 	@echo '  install           to the --prefix of ./configure; DESTDIR=DIR'
 	@echo '  clean             delete what was built, keep downloads'
 	@echo '  distclean         delete build/, downloads included'

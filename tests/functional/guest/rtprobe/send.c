@@ -156,11 +156,12 @@ static void report(Flow *flow)
 
 int mode_send(int argc, char **argv)
 {
-    enum { DST, PORT, BYTES, PERIOD, BURST, DURATION, PHASE, WAIT, N };
+    enum { DST, PORT, BYTES, DSCP, PERIOD, BURST, DURATION, PHASE, WAIT, N };
     Option o[N] = {
         [DST] = { "dst", NULL, "IPv4 address" },
         [PORT] = { "port", NULL, "UDP port" },
         [BYTES] = { "bytes", "172", "UDP payload" },
+        [DSCP] = { "dscp", "0", "mark that the application itself sets" },
         [PERIOD] = { "period-us", "10000", "time between releases" },
         [BURST] = { "burst", "1", "datagrams per release" },
         [DURATION] = { "duration-ms", "1000", "how long to send" },
@@ -169,6 +170,7 @@ int mode_send(int argc, char **argv)
     };
     uint64_t period_ns, end_ns, next_ns;
     uint32_t burst;
+    int tos;
     Flow flow = { 0 };
 
     parse_options(argc, argv, o, N);
@@ -187,6 +189,10 @@ int mode_send(int argc, char **argv)
             flow.capacity);
     }
     flow.fd = connect_udp(&to, true);
+    tos = option_number(&o[DSCP], 0, 63) << 2;
+    if (setsockopt(flow.fd, IPPROTO_IP, IP_TOS, &tos, sizeof(tos))) {
+        die(true, "cannot set the DSCP");
+    }
     become_real_time();
 
     uint64_t start_ns = now_ns();
