@@ -165,13 +165,26 @@ void qmp_rtnet_reset_stats(const char *id, Error **errp)
 
 /* -- info rtnet -------------------------------------------------------------------- */
 
+static void print_duration(GString *out, const char *label, uint64_t ns)
+{
+    if (ns < 10 * SCALE_MS) {
+        g_string_append_printf(out, "%s %.1f us", label, ns / 1e3);
+    } else if (ns < 10 * NANOSECONDS_PER_SECOND) {
+        g_string_append_printf(out, "%s %.1f ms", label, ns / 1e6);
+    } else {
+        g_string_append_printf(out, "%s %.1f s", label, ns / 1e9);
+    }
+}
+
 static void print_hist(GString *out, const char *label, const RtnetHistogram *h)
 {
     if (h->count) {
-        g_string_append_printf(out, "  %-10s p50 %.1f, p99 %.1f, p99.9 %.1f, "
-                               "max %.1f us\n", label, h->p50_ns / 1e3,
-                               h->p99_ns / 1e3, h->p999_ns / 1e3,
-                               h->max_ns / 1e3);
+        g_string_append_printf(out, "  %-10s ", label);
+        print_duration(out, "p50", h->p50_ns);
+        print_duration(out, ", p99", h->p99_ns);
+        print_duration(out, ", p99.9", h->p999_ns);
+        print_duration(out, ", max", h->max_ns);
+        g_string_append_c(out, '\n');
     }
 }
 
@@ -225,21 +238,24 @@ static void print_sched(GString *out, const RtnetScheduler *s)
 
 static void print_port(GString *out, const RtnetPort *p)
 {
-    g_string_append_printf(out, "%s: %s, netdev %s, scheduler %s, %s", p->id,
-                           p->rtvnic ? "rtvnic" : "edf-port", p->netdev,
-                           p->scheduler ?: "none", RtnetBand_str(p->band));
+    g_string_append_printf(out, "%s: %s, %s, NIC %s\n", p->id,
+                           p->rtvnic ? "rtvnic" : "edf-port",
+                           RtnetBand_str(p->band), p->mac ?: "not plugged in");
+    g_string_append_printf(out, "  %-10s netdev %s, scheduler %s, %u queued\n",
+                           "link", p->netdev, p->scheduler ?: "none",
+                           p->queued);
     if (p->deadline_us) {
-        g_string_append_printf(out, "\n  %-10s deadline %u us", "contract",
+        g_string_append_printf(out, "  %-10s deadline %u us", "contract",
                                p->deadline_us);
+        if (p->period_us) {
+            g_string_append_printf(out, ", period %u us", p->period_us);
+        }
+        if (p->has_promised_delay_us) {
+            g_string_append_printf(out, ", delay at most %u us",
+                                   p->promised_delay_us);
+        }
+        g_string_append_c(out, '\n');
     }
-    if (p->period_us) {
-        g_string_append_printf(out, ", period %u us", p->period_us);
-    }
-    if (p->has_promised_delay_us) {
-        g_string_append_printf(out, ", delay at most %u us",
-                               p->promised_delay_us);
-    }
-    g_string_append_c(out, '\n');
     print_counters(out, "frames", p->counters);
     print_counters(out, "dropped", p->drops);
     print_hist(out, "queueing", p->queueing_delay);
