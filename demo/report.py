@@ -4,12 +4,11 @@
 Threads: none.
 """
 
-import json
 import os
-import platform
 
 import load
 import rtguest
+from rtguest.results import write_json as write_results
 
 
 def _ms(us):
@@ -151,27 +150,10 @@ class Summary:
 
 # -- Files --------------------------------------------------------------------
 
-def _cpu_model():
-    with open('/proc/cpuinfo', encoding='utf-8', errors='replace') as f:
-        for line in f:
-            if line.startswith('model name'):
-                return line.split(':', 1)[1].strip()
-    return platform.machine()
-
-
 def write_json(results, summary):
-    path = os.path.join(rtguest.RESULTS, 'demo.json')
-    os.makedirs(rtguest.RESULTS, exist_ok=True)
-    with open(path, 'w', encoding='utf-8') as f:
-        json.dump({
-            'target': 'demo',
-            'host': {'cpu': _cpu_model(), 'cores': os.cpu_count(),
-                     'kernel': platform.release(), 'accel': results[0].accel},
-            'rows': [row for result in results for row in result.rows],
-            'summary': summary.figures,
-        }, f, indent=1)
-        f.write('\n')
-    return path
+    return write_results(
+        'demo', [row for result in results for row in result.rows],
+        summary.figures)
 
 
 def _cdf(histogram):

@@ -5,14 +5,12 @@ both screens side by side.
 Threads: none.
 """
 
-import json
 import os
-import platform
 
-import report
 import rtguest
 import video_clip
 import video_load
+from rtguest.results import write_json as write_results
 from video_player import AS_SENT, DAMAGED, FROZEN
 
 TITLES = {'fifo': 'FIFO', 'edf': 'EDF (earliest deadline first)'}
@@ -175,18 +173,8 @@ class Summary:
 # -- Files --------------------------------------------------------------------
 
 def write_json(shows, summary):
-    path = os.path.join(rtguest.RESULTS, 'demo-video.json')
-    os.makedirs(rtguest.RESULTS, exist_ok=True)
-    with open(path, 'w', encoding='utf-8') as f:
-        json.dump({
-            'target': 'demo-video',
-            'host': {'cpu': report._cpu_model(), 'cores': os.cpu_count(),
-                     'kernel': platform.release(), 'accel': shows[0].run.accel},
-            'rows': [_row(show) for show in shows],
-            'summary': summary.figures,
-        }, f, indent=1)
-        f.write('\n')
-    return path
+    return write_results('demo-video', [_row(show) for show in shows],
+                         summary.figures)
 
 
 def _moments(shows):

@@ -16,9 +16,7 @@ Threads: none of its own.
 """
 
 import argparse
-import json
 import os
-import platform
 import signal
 import sys
 
@@ -31,6 +29,7 @@ import rtvnic_bulk                                      # noqa: E402
 import rtvnic_path                                      # noqa: E402
 import rtvnic_plot                                      # noqa: E402
 import rtvnic_versus                                    # noqa: E402
+from rtguest.results import write_json as write_results  # noqa: E402
 
 # Each has check(), measure(progress), table(), and summary() of its result.
 PARTS = {'path': rtvnic_path, 'bulk': rtvnic_bulk, 'tc': rtvnic_versus}
@@ -49,31 +48,6 @@ def progress(text):
         print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
     elif text:
         print(text, file=sys.stderr, flush=True)
-
-
-def cpu_model():
-    with open('/proc/cpuinfo', encoding='utf-8', errors='replace') as f:
-        for line in f:
-            if line.startswith('model name'):
-                return line.split(':', 1)[1].strip()
-    return platform.machine()
-
-
-def write_json(results, figures):
-    path = os.path.join(rtguest.RESULTS, 'bench-rtvnic.json')
-    os.makedirs(rtguest.RESULTS, exist_ok=True)
-    with open(path, 'w', encoding='utf-8') as f:
-        json.dump({
-            'target': 'bench-rtvnic',
-            'host': {'cpu': cpu_model(), 'cores': os.cpu_count(),
-                     'kernel': platform.release(),
-                     'accel': rtguest.accelerator()},
-            'rows': [row for result in results.values()
-                     for row in result['rows']],
-            'summary': figures,
-        }, f, indent=1)
-        f.write('\n')
-    return path
 
 
 def verdicts(figures):
@@ -119,7 +93,10 @@ def main():
     if set(names) != set(PARTS):
         return
     print('\n'.join(verdicts(figures)), end='\n\n')
-    print('Figures:', os.path.relpath(write_json(results, figures)))
+    path = write_results('bench-rtvnic',
+                         [row for result in results.values()
+                          for row in result['rows']], figures)
+    print('Figures:', os.path.relpath(path))
     picture = rtvnic_plot.draw(*(results[name] for name in PARTS),
                                TARGETS['rt_path_instructions_per_frame'][1])
     if picture:

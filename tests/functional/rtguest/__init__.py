@@ -31,6 +31,7 @@ What there is, by file:
     wireshark.py  captures, and what tshark makes of them
     traffic.py  ping, TCP, UDP between guests, checked at both ends
     accel.py    which accelerator works here
+    results.py  what a demo or benchmark leaves behind
     tap.py      GuestTest, main
     config.py   paths and environment variables
 
