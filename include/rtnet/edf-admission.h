@@ -24,6 +24,7 @@
 #ifndef RTNET_EDF_ADMISSION_H
 #define RTNET_EDF_ADMISSION_H
 
+#include <glib.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,20 @@
 
 /* Highest rate that any option accepts: 10 Tbit/s. */
 #define EDF_RATE_MAX_BPS UINT64_C(10000000000000)
+
+static inline uint64_t edf_add_saturated(uint64_t a, uint64_t b)
+{
+    uint64_t sum;
+
+    return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+static inline uint64_t edf_mul_saturated(uint64_t a, uint64_t b)
+{
+    uint64_t product;
+
+    return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
 
 /*
  * Time that @wire_bytes occupy a link, rounded up to a whole ns; UINT64_MAX if
@@ -101,7 +116,22 @@ typedef struct EdfPolicer {
  * takes, and is due with the last of them.  *@postponed says whether the
  * deadline is later than arrival + D.
  */
-uint64_t edf_police(EdfPolicer *p, const EdfContract *c, uint64_t arrival_ns,
-                    uint32_t wire_bytes, bool *postponed);
+static inline uint64_t edf_police(EdfPolicer *p, const EdfContract *c,
+                                  uint64_t arrival_ns, uint32_t wire_bytes,
+                                  bool *postponed)
+{
+    uint64_t release_ns = arrival_ns > p->next_release_ns ? arrival_ns
+                                                          : p->next_release_ns;
+    uint64_t last_ns = release_ns, deadline_ns;
+
+    if (G_UNLIKELY(wire_bytes > c->wire_bytes) && c->wire_bytes > 0) {
+        last_ns = edf_add_saturated(release_ns,
+            edf_mul_saturated(c->period_ns, (wire_bytes - 1) / c->wire_bytes));
+    }
+    p->next_release_ns = edf_add_saturated(last_ns, c->period_ns);
+    deadline_ns = edf_add_saturated(last_ns, c->deadline_ns);
+    *postponed = deadline_ns > edf_add_saturated(arrival_ns, c->deadline_ns);
+    return deadline_ns;
+}
 
 #endif

@@ -51,6 +51,14 @@ struct EdfItem {
     uint64_t arrival;       /* breaks ties: smaller arrived earlier */
 };
 
+struct EdfQueueNode {
+    uint64_t rank;
+    EdfSource *src;
+};
+
+/* Ranks from here on are those of sources with nothing to send. */
+#define EDF_QUEUE_RANK_IDLE (3ull << 62)
+
 /* One per port.  Zero-initialise, then edf_queue_attach(). */
 struct EdfSource {
     EdfItem *head;
@@ -93,8 +101,23 @@ EdfItem *edf_queue_detach(EdfQueue *q, EdfSource *src);
 void edf_queue_push(EdfQueue *q, EdfSource *src, EdfItem *item,
                     EdfBand band, uint64_t deadline_ns);
 
+/* Is there nothing that could leave? */
+static inline bool edf_queue_is_idle(const EdfQueue *q)
+{
+    return q->leaves == 0 || q->tree[1].rank >= EDF_QUEUE_RANK_IDLE;
+}
+
 /* Next item to leave, and whose it is (@src may be NULL); NULL if none. */
-EdfItem *edf_queue_peek(const EdfQueue *q, EdfSource **src);
+static inline EdfItem *edf_queue_peek(const EdfQueue *q, EdfSource **src)
+{
+    if (edf_queue_is_idle(q)) {
+        return NULL;
+    }
+    if (src) {
+        *src = q->tree[1].src;
+    }
+    return q->tree[1].src->head;
+}
 
 /* As peek, and takes it out; the caller owns the item. */
 EdfItem *edf_queue_pop(EdfQueue *q, EdfSource **src);

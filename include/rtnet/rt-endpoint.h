@@ -129,7 +129,7 @@ typedef struct RtTx {
     uint64_t due_ns;            /* arrival + D; UINT64_MAX: best effort */
     uint64_t depart_ns;         /* set by rt_tx_depart() */
     bool has_trailer;
-    RtTrailer trailer;
+    RtTrailer trailer;          /* only if has_trailer */
 } RtTx;
 
 /* -- Life ------------------------------------------------------------------ */

@@ -21,7 +21,26 @@ typedef struct RtHist {
     uint64_t buckets[RT_HIST_BUCKETS];
 } RtHist;
 
-void rt_hist_add(RtHist *h, uint64_t value_ns);
+static inline unsigned rt_hist_bucket(uint64_t value_ns)
+{
+    unsigned shift;
+
+    if (value_ns >> RT_HIST_MAX_BITS) {
+        return RT_HIST_BUCKETS - 1;
+    }
+    /* Below RT_HIST_SUB, as right above it, nothing is shifted out. */
+    shift = 63 - __builtin_clzll(value_ns | RT_HIST_SUB) - RT_HIST_SUB_BITS;
+    return shift * RT_HIST_SUB + (value_ns >> shift);
+}
+
+static inline void rt_hist_add(RtHist *h, uint64_t value_ns)
+{
+    h->count++;
+    h->buckets[rt_hist_bucket(value_ns)]++;
+    if (value_ns > h->max_ns) {
+        h->max_ns = value_ns;
+    }
+}
 
 /* Largest value that falls into bucket @i. */
 uint64_t rt_hist_bucket_top_ns(unsigned i);

@@ -3,7 +3,10 @@
  * The 32 bytes behind a real-time frame: docs/specs/rt-trailer.rst.
  *
  * Pure codec: no clock, no policy.  Frames are copies that nobody else can
- * change.
+ * change.  All of it is inline, so that a field that is not asked for is not
+ * read.
+ *
+ * Threads: none.
  */
 #ifndef RTNET_RT_TRAILER_H
 #define RTNET_RT_TRAILER_H
@@ -12,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rtnet/rt-bytes.h"
+#include "rtnet/rt-crc32c.h"
 #include "rtnet/rt-frame.h"
 
 #define RT_TRAILER_BYTES 32
@@ -35,16 +40,70 @@ typedef struct RtTrailer {
     uint8_t guest_dscp;         /* 0..63 */
 } RtTrailer;
 
+/* Where the fields are. */
+enum {
+    RT_TRAILER_OFS_SENT_TAI = 0,
+    RT_TRAILER_OFS_DEADLINE = 8,
+    RT_TRAILER_OFS_SEQUENCE = 12,
+    RT_TRAILER_OFS_SOURCE_ID = 16,
+    RT_TRAILER_OFS_PADDING = 20,
+    RT_TRAILER_OFS_VERSION_FLAGS = 22,
+    RT_TRAILER_OFS_DSCP = 23,
+    RT_TRAILER_OFS_CRC = 24,
+    RT_TRAILER_OFS_MAGIC = 28,
+};
+
+#define RT_TRAILER_FLAGS_MASK 0x0f
+#define RT_TRAILER_DSCP_MASK 0x3f
+
 /* -- Codec ----------------------------------------------------------------- */
 
 /* Write @t with version, CRC and magic into @out. */
-void rt_trailer_encode(const RtTrailer *t, uint8_t out[RT_TRAILER_BYTES]);
+static inline void rt_trailer_encode(const RtTrailer *t,
+                                     uint8_t out[RT_TRAILER_BYTES])
+{
+    rt_put_be64(out + RT_TRAILER_OFS_SENT_TAI, t->sent_tai_ns);
+    rt_put_be32(out + RT_TRAILER_OFS_DEADLINE, t->deadline_ns);
+    rt_put_be32(out + RT_TRAILER_OFS_SEQUENCE, t->sequence);
+    rt_put_be32(out + RT_TRAILER_OFS_SOURCE_ID, t->source_id);
+    rt_put_be16(out + RT_TRAILER_OFS_PADDING, t->padding_bytes);
+    out[RT_TRAILER_OFS_VERSION_FLAGS] =
+        RT_TRAILER_VERSION << 4 | (t->flags & RT_TRAILER_FLAGS_MASK);
+    out[RT_TRAILER_OFS_DSCP] = t->guest_dscp & RT_TRAILER_DSCP_MASK;
+    rt_put_be32(out + RT_TRAILER_OFS_CRC, rt_crc32c_24(out));
+    rt_put_be32(out + RT_TRAILER_OFS_MAGIC, RT_TRAILER_MAGIC);
+}
+
+static inline bool rt_trailer_verify(const uint8_t in[RT_TRAILER_BYTES])
+{
+    return rt_get_be32(in + RT_TRAILER_OFS_MAGIC) == RT_TRAILER_MAGIC &&
+           in[RT_TRAILER_OFS_VERSION_FLAGS] >> 4 == RT_TRAILER_VERSION &&
+           rt_get_be32(in + RT_TRAILER_OFS_CRC) == rt_crc32c_24(in);
+}
+
+/* Read @in, which was verified. */
+static inline void rt_trailer_read(RtTrailer *t,
+                                   const uint8_t in[RT_TRAILER_BYTES])
+{
+    t->sent_tai_ns = rt_get_be64(in + RT_TRAILER_OFS_SENT_TAI);
+    t->deadline_ns = rt_get_be32(in + RT_TRAILER_OFS_DEADLINE);
+    t->sequence = rt_get_be32(in + RT_TRAILER_OFS_SEQUENCE);
+    t->source_id = rt_get_be32(in + RT_TRAILER_OFS_SOURCE_ID);
+    t->padding_bytes = rt_get_be16(in + RT_TRAILER_OFS_PADDING);
+    t->flags = in[RT_TRAILER_OFS_VERSION_FLAGS] & RT_TRAILER_FLAGS_MASK;
+    t->guest_dscp = in[RT_TRAILER_OFS_DSCP] & RT_TRAILER_DSCP_MASK;
+}
 
 /* Read @in; false if version, CRC or magic is wrong. */
-bool rt_trailer_decode(RtTrailer *t, const uint8_t in[RT_TRAILER_BYTES]);
-
-/* CRC-32C (Castagnoli, reflected, as in RFC 3720), for bytes 0..23. */
-uint32_t rt_crc32c(const uint8_t *data, size_t len);
+static inline bool rt_trailer_decode(RtTrailer *t,
+                                     const uint8_t in[RT_TRAILER_BYTES])
+{
+    if (!rt_trailer_verify(in)) {
+        return false;
+    }
+    rt_trailer_read(t, in);
+    return true;
+}
 
 /* -- In a frame ------------------------------------------------------------ */
 
@@ -56,10 +115,42 @@ typedef enum RtTrailerFound {
 } RtTrailerFound;
 
 /*
- * Does @frame (@len bytes, parsed as @f) end with a trailer?  Valid only if
- * l2 + l3 + padding + 32 == len, too.
+ * Does @frame (@len bytes, parsed as @f) end with a trailer, at *@at?  Valid
+ * only if l2 + l3 + padding + 32 == len, too.
  */
-RtTrailerFound rt_trailer_find(RtTrailer *t, const RtFrame *f,
-                               const uint8_t *frame, size_t len);
+static inline RtTrailerFound rt_trailer_locate(const uint8_t **at,
+                                               const RtFrame *f,
+                                               const uint8_t *frame, size_t len)
+{
+    const uint8_t *trailer;
+
+    if (len < RT_TRAILER_BYTES) {
+        return RT_TRAILER_NONE;
+    }
+    trailer = frame + len - RT_TRAILER_BYTES;
+    if (rt_get_be32(trailer + RT_TRAILER_OFS_MAGIC) != RT_TRAILER_MAGIC) {
+        return RT_TRAILER_NONE;
+    }
+    if (f->ip_version == 0 || !rt_trailer_verify(trailer) ||
+        f->l2_bytes + f->l3_bytes + RT_TRAILER_BYTES +
+        rt_get_be16(trailer + RT_TRAILER_OFS_PADDING) != len) {
+        return RT_TRAILER_REJECTED;
+    }
+    *at = trailer;
+    return RT_TRAILER_VALID;
+}
+
+/* The same, and read it. */
+static inline RtTrailerFound rt_trailer_find(RtTrailer *t, const RtFrame *f,
+                                             const uint8_t *frame, size_t len)
+{
+    const uint8_t *at;
+    RtTrailerFound found = rt_trailer_locate(&at, f, frame, len);
+
+    if (found == RT_TRAILER_VALID) {
+        rt_trailer_read(t, at);
+    }
+    return found;
+}
 
 #endif

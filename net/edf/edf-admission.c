@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Admission and policing.
+ * Admission.
  *
  * Demand is compared in units of 1 / rate ns ("scaled"), in which everything
  * is a whole number: nothing is rounded before the verdict.  To keep products
@@ -42,16 +42,6 @@ static U128 min_u128(U128 a, U128 b)
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
-}
-
-static uint64_t add_saturated(uint64_t a, uint64_t b)
-{
-    return a < UINT64_MAX - b ? a + b : UINT64_MAX;
-}
-
-static uint64_t mul_saturated(uint64_t a, uint64_t b)
-{
-    return min_u128((U128)a * b, UINT64_MAX);
 }
 
 static U128 div_round_up(U128 a, U128 b)
@@ -308,25 +298,4 @@ uint64_t edf_admission_delay_bound_ns(const EdfContract *set, size_t n,
         }
     }
     return deadline_ns - least_ns - own_ns;
-}
-
-/* -- Policing -------------------------------------------------------------- */
-
-uint64_t edf_police(EdfPolicer *p, const EdfContract *c, uint64_t arrival_ns,
-                    uint32_t wire_bytes, bool *postponed)
-{
-    uint64_t release_ns = arrival_ns > p->next_release_ns ? arrival_ns
-                                                          : p->next_release_ns;
-    uint64_t frames = 1, deadline_ns;
-
-    if (wire_bytes > c->wire_bytes && c->wire_bytes > 0) {
-        frames = div_round_up(wire_bytes, c->wire_bytes);
-    }
-    deadline_ns = add_saturated(
-        add_saturated(release_ns, mul_saturated(c->period_ns, frames - 1)),
-        c->deadline_ns);
-    p->next_release_ns =
-        add_saturated(release_ns, mul_saturated(c->period_ns, frames));
-    *postponed = deadline_ns > add_saturated(arrival_ns, c->deadline_ns);
-    return deadline_ns;
 }

@@ -18,30 +18,30 @@
 
 #include "rtnet/edf-queue.h"
 
-struct EdfQueueNode {
-    uint64_t rank;
-    EdfSource *src;
-};
-
 #define RANK_BAND_SHIFT 62
 #define RANK_TIME_MAX ((1ull << RANK_BAND_SHIFT) - 1)
 
 /* Idle leaves have different ranks, so that ties are between frames only. */
-#define RANK_IDLE (3ull << RANK_BAND_SHIFT)
+#define RANK_IDLE EDF_QUEUE_RANK_IDLE
 
 static bool arrived_before(const EdfSource *a, const EdfSource *b)
 {
     return a->head->arrival < b->head->arrival;
 }
 
-/* @src, or nobody, plays from @leaf with @rank: hold the matches above it. */
-static void play(EdfQueue *q, uint32_t leaf, uint64_t rank, EdfSource *src)
+/*
+ * @src, or nobody, plays from @leaf with @rank: hold the matches above it.
+ * Most of what a pop costs, so it is part of its callers.
+ */
+static inline __attribute__((always_inline))
+void play(EdfQueue *q, uint32_t leaf, uint64_t rank, EdfSource *src)
 {
     EdfQueueNode *tree = q->tree;
-    uint32_t i = q->leaves + leaf;
+    size_t i = (size_t)q->leaves + leaf;
     EdfSource *winner = src;
 
-    tree[i] = (EdfQueueNode) { .rank = rank, .src = src };
+    tree[i].rank = rank;
+    tree[i].src = src;
     for (; i > 1; i /= 2) {
         uint64_t rival_rank = tree[i ^ 1].rank;
         EdfSource *rival = tree[i ^ 1].src;
@@ -77,13 +77,15 @@ static void play_idle(EdfQueue *q, uint32_t leaf, EdfSource *src)
     play(q, leaf, RANK_IDLE + leaf, src);
 }
 
+static inline uint64_t head_rank(const EdfSource *src)
+{
+    return src->head && !src->blocked ? src->head->rank
+                                      : RANK_IDLE + src->leaf;
+}
+
 static void play_head(EdfQueue *q, EdfSource *src)
 {
-    if (src->head && !src->blocked) {
-        play(q, src->leaf, src->head->rank, src);
-    } else {
-        play_idle(q, src->leaf, src);
-    }
+    play(q, src->leaf, head_rank(src), src);
 }
 
 /* -- Life ------------------------------------------------------------------ */
@@ -183,32 +185,23 @@ void edf_queue_push(EdfQueue *q, EdfSource *src, EdfItem *item,
     }
 }
 
-EdfItem *edf_queue_peek(const EdfQueue *q, EdfSource **src)
-{
-    if (q->leaves == 0 || q->tree[1].rank >= RANK_IDLE) {
-        return NULL;
-    }
-    if (src) {
-        *src = q->tree[1].src;
-    }
-    return q->tree[1].src->head;
-}
-
 EdfItem *edf_queue_pop(EdfQueue *q, EdfSource **src)
 {
     EdfSource *first;
-    EdfItem *item = edf_queue_peek(q, &first);
+    EdfItem *item;
 
-    if (!item) {
+    if (edf_queue_is_idle(q)) {
         return NULL;
     }
+    first = q->tree[1].src;
+    item = first->head;
     if (src) {
         *src = first;
     }
     first->head = item->next;
     first->len_pkts--;
     q->len_pkts--;
-    play_head(q, first);
+    play(q, first->leaf, head_rank(first), first);
     return item;
 }
 

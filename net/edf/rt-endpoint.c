@@ -7,6 +7,8 @@
  *
  * Threads: caller-owned state, one thread (or one lock) per endpoint.
  */
+#include <string.h>
+
 #include "rtnet/rt-endpoint.h"
 
 /* Longest padding target: a frame with all the tags it can have. */
@@ -15,11 +17,6 @@
 static uint32_t max_u32(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
-}
-
-static uint64_t add_saturated(uint64_t a, uint64_t b)
-{
-    return a < UINT64_MAX - b ? a + b : UINT64_MAX;
 }
 
 /* -- Life ------------------------------------------------------------------ */
@@ -86,58 +83,57 @@ uint32_t rt_tx_wire_bytes(uint32_t leave_bytes)
     return max_u32(leave_bytes, RT_ETH_ZLEN) + EDF_LINK_OVERHEAD_BYTES;
 }
 
-/* Mark @frame and, where there is room, prepare its trailer. */
-static void mark_and_pad(RtEndpoint *e, RtFrame *f, uint8_t *frame,
+/* Mark @frame and, where there is room, prepare its trailer: true if so. */
+static bool mark_and_pad(RtEndpoint *e, RtFrame *f, uint8_t *frame,
                          uint64_t now_tai_ns, RtTx *tx)
 {
     const RtEndpointConfig *cfg = &e->cfg;
+    RtTrailer *t = &tx->trailer;
     uint8_t guest_dscp = f->dscp;
-    uint32_t ip_end, padded, i;
+    uint32_t ip_end, padded;
 
     if (f->ip_version == 0) {
         e->n.tx_not_ip_pkts++;
-        return;
+        return false;
     }
     if (cfg->dscp != RT_DSCP_KEEP) {
         rt_frame_set_dscp(f, frame, cfg->dscp);
     }
-    if (cfg->pcp != RT_PCP_KEEP && f->vlan_tags > 0) {
+    if (f->vlan_tags > 0 && cfg->pcp != RT_PCP_KEEP) {
         rt_frame_set_pcp(f, frame, cfg->pcp);
     }
     if (!cfg->trailer) {
-        return;
+        return false;
     }
 
     ip_end = f->l2_bytes + f->l3_bytes;
     padded = max_u32(ip_end, rt_frame_min_bytes(f));
     if (padded + RT_TRAILER_BYTES > f->l2_bytes + cfg->link_mtu) {
         e->n.tx_no_room_pkts++;
-        return;
+        return false;
     }
-    for (i = ip_end; i < padded; i++) {
-        frame[i] = 0;
+    if (G_UNLIKELY(padded > ip_end)) {
+        memset(frame + ip_end, 0, padded - ip_end);
     }
     tx->frame_bytes = padded;
-    tx->leave_bytes = padded + RT_TRAILER_BYTES;
-    tx->has_trailer = true;
-    tx->trailer = (RtTrailer) {
-        .sent_tai_ns = now_tai_ns,
-        .deadline_ns = cfg->deadline_ns,
-        .sequence = e->sequence++,
-        .source_id = cfg->source_id,
-        .padding_bytes = padded - ip_end,
-        .guest_dscp = guest_dscp,
-        .flags =
-            (e->band == EDF_BAND_ADMITTED ? RT_TRAILER_F_ADMITTED : 0) |
-            (guest_dscp != f->dscp ? RT_TRAILER_F_DSCP_REWRITTEN : 0),
-    };
+    t->sent_tai_ns = now_tai_ns;
+    t->deadline_ns = cfg->deadline_ns;
+    t->sequence = e->sequence++;
+    t->source_id = cfg->source_id;
+    t->padding_bytes = padded - ip_end;
+    t->guest_dscp = guest_dscp;
+    t->flags = (e->band == EDF_BAND_ADMITTED ? RT_TRAILER_F_ADMITTED : 0) |
+               (guest_dscp != f->dscp ? RT_TRAILER_F_DSCP_REWRITTEN : 0);
+    return true;
 }
 
 bool rt_tx_accept(RtEndpoint *e, uint8_t *frame, size_t len,
                   uint64_t now_ns, uint64_t now_tai_ns, RtTx *tx)
 {
-    RtFrame f;
+    EdfBand band = e->band;
+    uint64_t due_ns, order_ns;
     bool postponed;
+    RtFrame f;
 
     if (!rt_frame_parse(&f, frame, len)) {
         e->n.drop_tx_runt++;
@@ -148,27 +144,27 @@ bool rt_tx_accept(RtEndpoint *e, uint8_t *frame, size_t len,
         return false;
     }
 
-    *tx = (RtTx) {
-        .frame_bytes = len,
-        .leave_bytes = len,
-        .band = e->band,
-        .arrival_ns = now_ns,
-        .due_ns = UINT64_MAX,
-    };
-    if (e->cfg.rtvnic) {
-        mark_and_pad(e, &f, frame, now_tai_ns, tx);
-    }
+    tx->frame_bytes = len;
+    tx->has_trailer = e->cfg.rtvnic &&
+                      mark_and_pad(e, &f, frame, now_tai_ns, tx);
+    tx->leave_bytes = tx->frame_bytes +
+                      (tx->has_trailer ? RT_TRAILER_BYTES : 0);
     tx->wire_bytes = rt_tx_wire_bytes(tx->leave_bytes);
 
-    if (e->band != EDF_BAND_BEST_EFFORT) {
-        tx->due_ns = add_saturated(now_ns, e->cfg.deadline_ns);
-    }
-    tx->order_ns = tx->due_ns;
-    if (e->band == EDF_BAND_ADMITTED) {
-        tx->order_ns = edf_police(&e->policer, &e->contract, now_ns,
-                                  tx->wire_bytes, &postponed);
+    if (band == EDF_BAND_ADMITTED) {
+        due_ns = edf_add_saturated(now_ns, e->contract.deadline_ns);
+        order_ns = edf_police(&e->policer, &e->contract, now_ns,
+                              tx->wire_bytes, &postponed);
         e->n.postponed_pkts += postponed;
+    } else if (band == EDF_BAND_DEADLINE) {
+        due_ns = order_ns = edf_add_saturated(now_ns, e->cfg.deadline_ns);
+    } else {
+        due_ns = order_ns = UINT64_MAX;
     }
+    tx->band = band;
+    tx->arrival_ns = now_ns;
+    tx->due_ns = due_ns;
+    tx->order_ns = order_ns;
     return true;
 }
 
@@ -183,8 +179,9 @@ bool rt_tx_depart(RtEndpoint *e, uint8_t *frame, RtTx *tx, uint64_t now_ns,
     }
     tx->depart_ns = now_ns;
     if (tx->has_trailer) {
-        tx->trailer.flags &= ~(RT_TRAILER_F_LATE | RT_TRAILER_F_CLOCK_SYNC);
-        tx->trailer.flags |=
+        tx->trailer.flags =
+            (tx->trailer.flags &
+             ~(RT_TRAILER_F_LATE | RT_TRAILER_F_CLOCK_SYNC)) |
             (late ? RT_TRAILER_F_LATE : 0) |
             (clock_synchronised ? RT_TRAILER_F_CLOCK_SYNC : 0);
         rt_trailer_encode(&tx->trailer, frame + tx->frame_bytes);
@@ -203,24 +200,23 @@ void rt_tx_sent(RtEndpoint *e, const RtTx *tx)
 
 /* -- In -------------------------------------------------------------------- */
 
-/* Count the transit of @t; true if it came after its deadline. */
-static bool measure(RtEndpoint *e, const RtTrailer *t, uint64_t now_tai_ns,
-                    uint64_t *exceeded_ns)
+/* Count the transit of a frame; true if it came after its deadline. */
+static bool measure(RtEndpoint *e, uint64_t sent_tai_ns, uint32_t deadline_ns,
+                    uint64_t now_tai_ns)
 {
     uint64_t transit_ns = 0;
 
-    if (now_tai_ns >= t->sent_tai_ns) {
-        transit_ns = now_tai_ns - t->sent_tai_ns;
-    } else if (t->sent_tai_ns - now_tai_ns > e->cfg.max_skew_ns) {
+    if (now_tai_ns >= sent_tai_ns) {
+        transit_ns = now_tai_ns - sent_tai_ns;
+    } else if (sent_tai_ns - now_tai_ns > e->cfg.max_skew_ns) {
         e->n.skewed_pkts++;
         return false;
     }
     rt_hist_add(&e->transit, transit_ns);
-    if (t->deadline_ns == 0 || transit_ns <= t->deadline_ns) {
+    if (transit_ns <= deadline_ns || deadline_ns == 0) {
         return false;
     }
     e->n.missed_pkts++;
-    *exceeded_ns = transit_ns - t->deadline_ns;
     return true;
 }
 
@@ -228,8 +224,7 @@ size_t rt_rx(RtEndpoint *e, uint8_t *frame, size_t len, uint64_t now_tai_ns,
              bool *missed, RtMiss *miss)
 {
     RtFrame f;
-    RtTrailer t;
-    uint64_t exceeded_ns;
+    const uint8_t *trailer;
 
     *missed = false;
     e->n.received_pkts++;
@@ -237,7 +232,7 @@ size_t rt_rx(RtEndpoint *e, uint8_t *frame, size_t len, uint64_t now_tai_ns,
     if (!e->cfg.rtvnic || !rt_frame_parse(&f, frame, len)) {
         return len;
     }
-    switch (rt_trailer_find(&t, &f, frame, len)) {
+    switch (rt_trailer_locate(&trailer, &f, frame, len)) {
     case RT_TRAILER_NONE:
         return len;
     case RT_TRAILER_REJECTED:
@@ -248,14 +243,15 @@ size_t rt_rx(RtEndpoint *e, uint8_t *frame, size_t len, uint64_t now_tai_ns,
     }
 
     e->n.rx_trailer_pkts++;
-    *missed = measure(e, &t, now_tai_ns, &exceeded_ns);
-    if (*missed) {
-        *miss = (RtMiss) {
-            .exceeded_ns = exceeded_ns,
-            .wire_dscp = f.dscp,
-            .trailer = t,
-        };
+    if (measure(e, rt_get_be64(trailer + RT_TRAILER_OFS_SENT_TAI),
+                rt_get_be32(trailer + RT_TRAILER_OFS_DEADLINE), now_tai_ns)) {
+        *missed = true;
+        rt_trailer_read(&miss->trailer, trailer);
+        miss->exceeded_ns = now_tai_ns - miss->trailer.sent_tai_ns -
+                            miss->trailer.deadline_ns;
+        miss->wire_dscp = f.dscp;
     }
-    rt_frame_set_dscp(&f, frame, t.guest_dscp);
+    rt_frame_set_dscp(&f, frame,
+                      trailer[RT_TRAILER_OFS_DSCP] & RT_TRAILER_DSCP_MASK);
     return f.l2_bytes + f.l3_bytes;
 }

@@ -12,29 +12,6 @@
 
 #define PPM 1000000u
 
-static unsigned bucket_of(uint64_t value_ns)
-{
-    unsigned shift;
-
-    if (value_ns < RT_HIST_SUB) {
-        return value_ns;
-    }
-    if (value_ns >> RT_HIST_MAX_BITS) {
-        return RT_HIST_BUCKETS - 1;
-    }
-    shift = 63 - __builtin_clzll(value_ns) - RT_HIST_SUB_BITS;
-    return shift * RT_HIST_SUB + (value_ns >> shift);
-}
-
-void rt_hist_add(RtHist *h, uint64_t value_ns)
-{
-    h->count++;
-    h->buckets[bucket_of(value_ns)]++;
-    if (value_ns > h->max_ns) {
-        h->max_ns = value_ns;
-    }
-}
-
 uint64_t rt_hist_bucket_top_ns(unsigned i)
 {
     unsigned shift;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the RT path costs per frame, step by step, in the order in which QEMU
- * walks it (net/edf/port.c, net/edf/sched.c): from the copy of a guest's frame
+ * walks it (net/edf/port-tx.c, sched.c, port-rx.c): from the copy of a guest's frame
  * to the backend, and at the other end from the backend to the guest.
  *
  * Eight rtvnics with contracts and deadlines of 200 to 1600 us, which is the

@@ -34,18 +34,6 @@ STEPS = {
     'rt-path': 'all of the RT path',
 }
 
-# Parts of steps, where the compiler has left them functions of their own.
-PARTS = {
-    'rt_frame_parse': 'parse the headers, both ends',
-    'rt_frame_set_dscp': 'DSCP and IPv4 checksum, both ends',
-    'edf_police': 'hold the source to its contract',
-    'rt_trailer_encode': 'write the trailer, with CRC-32C',
-    'rt_trailer_find': 'find and verify the trailer, with CRC-32C',
-    'rt_crc32c': 'CRC-32C, both ends',
-    'rt_hist_add': 'histograms, three of them',
-}
-
-
 class Unavailable(Exception):
     """Why there is no figure, and what to do."""
 
@@ -96,7 +84,7 @@ def _count_instructions():
 
 
 def measure(progress):
-    """{frame_bytes, ports, depth_pkts, steps, parts, rows}"""
+    """{frame_bytes, ports, depth_pkts, steps, rows}"""
     progress('RT path: time and instructions')
     done = subprocess.run([PROGRAM], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True)
@@ -105,8 +93,6 @@ def measure(progress):
                           f'bench-rt-path ended with {done.returncode}')
     result = json.loads(done.stdout)
     counted = _count_instructions()
-    frames = sum(calls for (_, callee), (calls, _) in counted.items()
-                 if callee == 'step_receive')
     total = 0
     for step in result['steps']:
         if step['step'] == 'rt-path':
@@ -121,24 +107,12 @@ def measure(progress):
                      if caller == name)
         step['instructions'] = (called or whole) / times
         total += step['instructions'] if step['rt_path'] else 0
-    result['parts'] = []
-    for function in PARTS:
-        found = [cost for (_, callee), (_, cost) in counted.items()
-                 if callee == function]
-        if found:
-            result['parts'].append({'function': function,
-                                    'instructions': sum(found) / frames})
     result['rows'] = [
         {'part': 'path', 'step': step['step'], 'rt_path': step['rt_path'],
          'frame_bytes': result['frame_bytes'],
          'instructions_per_frame': step['instructions'],
          'per_frame_ns': step['median_ns'], 'least_ns': step['least_ns'],
          'most_ns': step['most_ns']} for step in result['steps']]
-    result['rows'] += [
-        {'part': 'path', 'function': part['function'],
-         'frame_bytes': result['frame_bytes'],
-         'instructions_per_frame': part['instructions']}
-        for part in result['parts']]
     return result
 
 
@@ -162,10 +136,7 @@ def table(result):
         if step['step'] == 'rt-path':
             lines.append('-' * 78)
         lines.append(line if step['rt_path'] else line + ' *')
-    lines += ['* not counted as RT path: any queue or shaper does that', '',
-              'of which, per frame:']
-    lines += [f"  {part['function']:<20}{part['instructions']:>8.1f}  "
-              f"{PARTS[part['function']]}" for part in result['parts']]
-    lines += ['Not in it: what port.c and sched.c do around these, the net '
-              'layer, clocks, timers, the virtio ring.']
+    lines += ['* not counted as RT path: any queue or shaper does that',
+              'Not in it: what port-tx.c, port-rx.c and sched.c do around '
+              'these, the net layer,', 'clocks, timers, the virtio ring.']
     return '\n'.join(lines)

@@ -1,32 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The 32 bytes behind a real-time frame: docs/specs/rt-trailer.rst.
+ * CRC-32C, eight bytes per step.
  *
- * Threads: pure functions on bytes that nobody else can change.
- */
-#include "rtnet/rt-trailer.h"
-
-enum {
-    OFS_SENT_TAI = 0,
-    OFS_DEADLINE = 8,
-    OFS_SEQUENCE = 12,
-    OFS_SOURCE_ID = 16,
-    OFS_PADDING = 20,
-    OFS_VERSION_FLAGS = 22,
-    OFS_DSCP = 23,
-    OFS_CRC = 24,
-    OFS_MAGIC = 28,
-};
-
-#define FLAGS_MASK 0x0f
-#define DSCP_MASK 0x3f
-
-/* -- CRC-32C ----------------------------------------------------------------
+ * Without an instruction for it, a table does that ("slicing by 8"): slice k
+ * maps a byte to what it adds to the CRC when k more bytes follow.  The map is
+ * linear, so the images of the eight bits give the whole table.
  *
- * Eight bytes per step ("slicing by 8"): slice k maps a byte to what it adds
- * to the CRC when k more bytes follow.  The map is linear, so the images of
- * the eight bits give the whole table.
+ * Threads: pure functions.
  */
+#include <string.h>
+
+#include "rtnet/rt-crc32c.h"
+
+/* -- By table -------------------------------------------------------------- */
+
 #define IMAGE(i, a, b, c, d, e, f, g, h)                                    \
     (((i) & 0x01 ? a : 0) ^ ((i) & 0x02 ? b : 0) ^                          \
      ((i) & 0x04 ? c : 0) ^ ((i) & 0x08 ? d : 0) ^                          \
@@ -88,73 +75,33 @@ uint32_t rt_crc32c(const uint8_t *data, size_t len)
     return ~crc;
 }
 
-/* -- Codec ----------------------------------------------------------------- */
+/* -- By instruction -------------------------------------------------------- */
 
-static uint64_t get_be(const uint8_t *p, unsigned bytes)
+#ifdef __x86_64__
+
+__attribute__((target("sse4.2")))
+static uint32_t crc32c_24_sse42(const uint8_t data[24])
 {
-    uint64_t value = 0;
+    uint64_t words[3], crc = UINT32_MAX;
 
-    while (bytes--) {
-        value = value << 8 | *p++;
-    }
-    return value;
+    memcpy(words, data, sizeof(words));
+    crc = __builtin_ia32_crc32di(crc, words[0]);
+    crc = __builtin_ia32_crc32di(crc, words[1]);
+    crc = __builtin_ia32_crc32di(crc, words[2]);
+    return ~crc;
 }
 
-static void put_be(uint8_t *p, unsigned bytes, uint64_t value)
+uint32_t rt_crc32c_24(const uint8_t data[24])
 {
-    while (bytes--) {
-        p[bytes] = value;
-        value >>= 8;
-    }
+    return __builtin_cpu_supports("sse4.2") ? crc32c_24_sse42(data)
+                                            : rt_crc32c(data, 24);
 }
 
-void rt_trailer_encode(const RtTrailer *t, uint8_t out[RT_TRAILER_BYTES])
+#else
+
+uint32_t rt_crc32c_24(const uint8_t data[24])
 {
-    put_be(out + OFS_SENT_TAI, 8, t->sent_tai_ns);
-    put_be(out + OFS_DEADLINE, 4, t->deadline_ns);
-    put_be(out + OFS_SEQUENCE, 4, t->sequence);
-    put_be(out + OFS_SOURCE_ID, 4, t->source_id);
-    put_be(out + OFS_PADDING, 2, t->padding_bytes);
-    out[OFS_VERSION_FLAGS] = RT_TRAILER_VERSION << 4 | (t->flags & FLAGS_MASK);
-    out[OFS_DSCP] = t->guest_dscp & DSCP_MASK;
-    put_be(out + OFS_CRC, 4, rt_crc32c(out, OFS_CRC));
-    put_be(out + OFS_MAGIC, 4, RT_TRAILER_MAGIC);
+    return rt_crc32c(data, 24);
 }
 
-bool rt_trailer_decode(RtTrailer *t, const uint8_t in[RT_TRAILER_BYTES])
-{
-    if (get_be(in + OFS_MAGIC, 4) != RT_TRAILER_MAGIC ||
-        in[OFS_VERSION_FLAGS] >> 4 != RT_TRAILER_VERSION ||
-        get_be(in + OFS_CRC, 4) != rt_crc32c(in, OFS_CRC)) {
-        return false;
-    }
-    *t = (RtTrailer) {
-        .sent_tai_ns = get_be(in + OFS_SENT_TAI, 8),
-        .deadline_ns = get_be(in + OFS_DEADLINE, 4),
-        .sequence = get_be(in + OFS_SEQUENCE, 4),
-        .source_id = get_be(in + OFS_SOURCE_ID, 4),
-        .padding_bytes = get_be(in + OFS_PADDING, 2),
-        .flags = in[OFS_VERSION_FLAGS] & FLAGS_MASK,
-        .guest_dscp = in[OFS_DSCP] & DSCP_MASK,
-    };
-    return true;
-}
-
-/* -- In a frame ------------------------------------------------------------ */
-
-RtTrailerFound rt_trailer_find(RtTrailer *t, const RtFrame *f,
-                               const uint8_t *frame, size_t len)
-{
-    const uint8_t *end = frame + len;
-
-    if (len < RT_TRAILER_BYTES ||
-        get_be(end - RT_TRAILER_BYTES + OFS_MAGIC, 4) != RT_TRAILER_MAGIC) {
-        return RT_TRAILER_NONE;
-    }
-    if (f->ip_version == 0 || !rt_trailer_decode(t, end - RT_TRAILER_BYTES) ||
-        (size_t)f->l2_bytes + f->l3_bytes + t->padding_bytes +
-        RT_TRAILER_BYTES != len) {
-        return RT_TRAILER_REJECTED;
-    }
-    return RT_TRAILER_VALID;
-}
+#endif
