@@ -7,6 +7,7 @@
  */
 #include "qemu/osdep.h"
 #include "qemu/iov.h"
+#include "hw/virtio/virtio-net.h"
 #include "net/edf/clock.h"
 #include "net/edf/port-impl.h"
 #include "net/edf/trace.h"
@@ -35,14 +36,31 @@ static bool nic_is_leaving(const EdfPort *port)
            !DEVICE(qemu_get_nic_opaque(nic))->realized;
 }
 
-/* Must the NIC keep its next frame?  Notes since when, if so. */
+/* Does the NIC have a frame for us that we did not take? */
+static bool nic_frame_waits(const EdfPort *port)
+{
+    NetClientState *nic = edf_port_nic(port);
+    VirtIONet *n;
+
+    if (!port->nic_waits || !nic) {
+        return false;
+    }
+    n = qemu_get_nic_opaque(nic);
+    return n->vqs[nic->queue_index].async_tx.elem;
+}
+
+/*
+ * Must the NIC keep its next frame?  Notes since when, if so.  The net layer
+ * also asks when the VM starts, without a frame: that is no time since when
+ * one waits.
+ */
 static bool nic_must_wait(EdfPort *port)
 {
     if (!port->nic_waits || !runstate_is_running() ||
         edf_sched_has_room(&port->sp) || nic_is_leaving(port)) {
         return false;
     }
-    if (!port->full) {
+    if (!port->full || !nic_frame_waits(port)) {
         port->full = true;
         port->full_since_ns = rtnet_clock_ns();
         port->full_since_tai_ns = rtnet_clock_tai_ns();
@@ -59,12 +77,12 @@ static void port_accept(EdfPort *port, const struct iovec *iov, int iovcnt,
     uint64_t now_ns = rtnet_clock_ns();
     uint64_t now_tai_ns = rtnet_clock_tai_ns();
 
-    if (port->full) {
-        /* The frame that waited: it left the guest's ring back then. */
+    if (port->full && nic_frame_waits(port)) {
+        /* It left the guest's ring back then. */
         now_ns = port->full_since_ns;
         now_tai_ns = port->full_since_tai_ns;
-        port->full = false;
     }
+    port->full = false;
 
     /* The guest can change iov at any time: copy once, then look. */
     iov_to_buf(iov, iovcnt, 0, frame->data, bytes);
