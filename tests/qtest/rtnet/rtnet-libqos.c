@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
+#include <glib/gstdio.h>
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
 #include "qobject/qnum.h"
@@ -40,9 +41,11 @@ RtVm *rt_vm_start(unsigned wires, const char *fmt, ...)
         g_string_append_printf(args, "-netdev dgram,id=n%u,local.type=fd,"
                                "local.str=%d ", i, fds[1]);
     }
+    vm->base_options = g_strdup(args->str);
     va_start(ap, fmt);
-    g_string_append_vprintf(args, fmt, ap);
+    vm->options = g_strdup_vprintf(fmt, ap);
     va_end(ap);
+    g_string_append(args, vm->options);
 
     vm->qts = qtest_init(args->str);
     pc_alloc_init(&vm->alloc, vm->qts, ALLOC_NO_FLAGS);
@@ -59,6 +62,8 @@ void rt_vm_stop(RtVm *vm)
         close(vm->test_fd[i]);
         close(vm->qemu_fd[i]);
     }
+    g_free(vm->base_options);
+    g_free(vm->options);
     g_free(vm);
 }
 
@@ -80,6 +85,107 @@ void rt_step_to(RtVm *vm, uint64_t at_ns)
         g_assert_cmpuint(vm->now_ns, ==, at_ns);
     }
     rt_settle(vm);
+}
+
+/* -- Another QEMU for the same VM ------------------------------------------ */
+
+QTestState *rt_vm_twin(RtVm *vm, const char *options, const char *stderr_path,
+                       uint64_t now_ns)
+{
+    g_autoptr(GString) args = g_string_new(vm->base_options);
+    QTestState *twin;
+
+    g_string_append_printf(args, "%s -incoming defer",
+                           options ?: vm->options);
+    if (stderr_path) {
+        /* A shell starts QEMU. */
+        g_string_append_printf(args, " 2>%s", stderr_path);
+    }
+    twin = qtest_init(args->str);
+    /* Announcements come when the host's clock says so. */
+    qtest_qmp_assert_success(twin, "{ 'execute': 'migrate-set-parameters',"
+                             " 'arguments': { 'announce-rounds': 0 } }");
+    g_assert_cmpuint(qtest_clock_set(twin, now_ns), ==, now_ns);
+    return twin;
+}
+
+char *rt_migration_wait(QTestState *qts)
+{
+    for (;;) {
+        g_autoptr(QDict) info =
+            qtest_qmp_assert_success_ref(qts, "{ 'execute': 'query-migrate' }");
+        const char *status = qdict_get_try_str(info, "status") ?: "none";
+
+        if (g_str_equal(status, "completed") || g_str_equal(status, "failed") ||
+            g_str_equal(status, "cancelled") ||
+            g_str_equal(status, "pre-switchover")) {
+            return g_strdup(status);
+        }
+        g_usleep(1000);
+    }
+}
+
+static bool migration_completes(QTestState *qts)
+{
+    g_autofree char *status = rt_migration_wait(qts);
+
+    return g_str_equal(status, "completed");
+}
+
+void rt_vm_save(RtVm *vm, const char *path)
+{
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+
+    qtest_qmp_assert_success(vm->qts, "{ 'execute': 'migrate',"
+                             " 'arguments': { 'uri': %s } }", uri);
+    g_assert_true(migration_completes(vm->qts));
+}
+
+bool rt_twin_load(QTestState *twin, const char *path)
+{
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+
+    qtest_qmp_assert_success(twin, "{ 'execute': 'migrate-incoming',"
+                             " 'arguments': { 'uri': %s,"
+                             "                'exit-on-error': false } }", uri);
+    return migration_completes(twin);
+}
+
+void rt_vm_move_to(RtVm *vm, QTestState *twin, uint64_t now_ns)
+{
+    qtest_quit(vm->qts);
+    vm->qts = twin;
+    vm->pci.bus.qts = twin;
+    vm->now_ns = now_ns;
+    rt_settle(vm);
+}
+
+void rt_vm_migrate(RtVm *vm, uint64_t now_ns)
+{
+    g_autofree char *path = rt_temp_path("vm");
+    QTestState *twin = rt_vm_twin(vm, NULL, NULL, now_ns);
+
+    rt_vm_save(vm, path);
+    g_assert_true(rt_twin_load(twin, path));
+    g_assert_cmpint(g_unlink(path), ==, 0);
+    rt_vm_move_to(vm, twin, now_ns);
+}
+
+char *rt_temp_path(const char *what)
+{
+    static unsigned number;
+
+    return g_strdup_printf("%s/rtnet-%d-%u.%s", g_get_tmp_dir(), getpid(),
+                           number++, what);
+}
+
+char *rt_file_take(const char *path)
+{
+    char *text;
+
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_assert_cmpint(g_unlink(path), ==, 0);
+    return text;
 }
 
 /* -- Rings ----------------------------------------------------------------- */

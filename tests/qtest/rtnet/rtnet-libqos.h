@@ -37,6 +37,8 @@ typedef struct RtVm {
     int test_fd[RT_WIRES_MAX];
     int qemu_fd[RT_WIRES_MAX];      /* QEMU's end, to fill it */
     unsigned fillers[RT_WIRES_MAX]; /* datagrams that block it */
+    char *base_options;             /* machine and wires */
+    char *options;                  /* what rt_vm_start() was given */
 } RtVm;
 
 typedef struct RtRing {
@@ -65,6 +67,37 @@ void rt_settle(RtVm *vm);
 
 /* Let time pass until @at_ns. */
 void rt_step_to(RtVm *vm, uint64_t at_ns);
+
+/* -- Another QEMU for the same VM ------------------------------------------ */
+
+/*
+ * A QEMU that waits for the VM (-incoming defer), on the same wires; its clock
+ * stands at @now_ns.  @options: instead of those of rt_vm_start(), or NULL.
+ * @stderr_path: where its messages go, or NULL.
+ */
+QTestState *rt_vm_twin(RtVm *vm, const char *options, const char *stderr_path,
+                       uint64_t now_ns);
+
+/* Save the VM in the file @path; it is stopped then. */
+void rt_vm_save(RtVm *vm, const char *path);
+
+/* Load what is in @path; returns whether the twin took it. */
+bool rt_twin_load(QTestState *twin, const char *path);
+
+/* Wait until its migration, out or in, is over; returns its status. */
+char *rt_migration_wait(QTestState *qts);
+
+/* From here on @twin, whose clock stands at @now_ns, is what runs the VM. */
+void rt_vm_move_to(RtVm *vm, QTestState *twin, uint64_t now_ns);
+
+/* All of it: the VM goes on in another QEMU, where it is @now_ns. */
+void rt_vm_migrate(RtVm *vm, uint64_t now_ns);
+
+/* A path of its own for a file that the test removes; to be freed. */
+char *rt_temp_path(const char *what);
+
+/* The file @path is gone afterwards. */
+char *rt_file_take(const char *path);
 
 /* -- NICs ------------------------------------------------------------------ */
 
