@@ -168,6 +168,11 @@ class Agent:
                       'the guest to start')
         self._awaited = self._starts
 
+    def forget_starts(self):
+        """Starts before now were not what wait_ready() is to wait for."""
+        with self._changed:
+            self._awaited = self._starts
+
     def request(self, verb, ident, data):
         self._socket.sendall(f'{verb} {ident} {len(data)}\n'.encode() + data)
 
@@ -185,6 +190,16 @@ class Agent:
             self._running[ident] = command
         self.request('run', ident, text.encode())
         return command
+
+    def adopt(self, other):
+        """The guest has moved here with all it runs, and is up."""
+        with other._changed:
+            moved, other._running = other._running, {}
+        with self._changed:
+            self._starts, self._awaited = other._starts, other._awaited
+            self._running.update(moved)
+            for command in moved.values():
+                command._agent = self
 
     def close(self):
         try:

@@ -95,12 +95,14 @@ class Guest:
     """A running guest; use it in "with", or call close().
 
     @args: further QEMU arguments, strings or tuples of them
+    @accel: or qtest, under which nothing runs but devices
     @append: further words for the kernel's command line
     @prefix: what to run QEMU with, as NetNamespace.prefix
+    @incoming: do not boot, wait for another guest's migrate()
     """
 
     def __init__(self, name, *args, accel=None, machine='pc', memory_mib=128,
-                 append='', prefix=()):
+                 append='', prefix=(), incoming=False):
         self.name = name
         self.accel = accel or accelerator()
         self.qmp = None
@@ -112,8 +114,11 @@ class Guest:
             os.rmdir(self._directory)
             self._directory = tempfile.mkdtemp(prefix='rtguest-', dir='/tmp')
         _running.add(self)
+        args = _flat(args)
+        if incoming:
+            args += ['-incoming', self._migration_uri]
         try:
-            self._start(_flat(args), machine, memory_mib, append, prefix)
+            self._start(args, machine, memory_mib, append, prefix)
         except BaseException:
             self.close()
             raise
@@ -148,11 +153,10 @@ class Guest:
                 [*prefix, 'setpriv', '--pdeathsig', 'KILL', *argv],
                 stdin=subprocess.DEVNULL, stdout=err, stderr=err)
         try:
-            self._wait_socket(qmp_path)
             # The sockets are there before the devices are checked: only an
             # answer proves that QEMU has started.
-            self.qmp = Qmp(qmp_path)
-            self._agent = Agent(agent_path)
+            self.qmp = self._connect(Qmp, qmp_path)
+            self._agent = self._connect(Agent, agent_path)
             self.qmp.cmd('cont')
         except OSError as e:
             if isinstance(e, TimeoutError):
@@ -160,18 +164,23 @@ class Guest:
                                  f'see {self.qemu_log}') from None
             self._process.wait(BOOT_TIMEOUT_S)
             raise GuestError(f'QEMU of guest {self.name} did not start:\n'
-                             f'{self._qemu_messages()}') from None
+                             f'{self.qemu_messages()}') from None
 
-    def _wait_socket(self, path):
+    def _connect(self, connection, path):
+        """connection(path), once QEMU has made the socket and listens."""
         end = time.monotonic() + BOOT_TIMEOUT_S
-        while not os.path.exists(path):
-            if self._process.poll() is not None:
-                raise ConnectionError
-            if time.monotonic() > end:
-                raise TimeoutError
-            time.sleep(0.01)
+        while True:
+            try:
+                return connection(path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self._process.poll() is not None:
+                    raise ConnectionError from None
+                if time.monotonic() > end:
+                    raise TimeoutError from None
+                time.sleep(0.01)
 
-    def _qemu_messages(self):
+    def qemu_messages(self):
+        """What QEMU has written to stderr."""
         with open(self.qemu_log, encoding='utf-8', errors='replace') as f:
             return ''.join(f.readlines()[1:])
 
@@ -197,6 +206,11 @@ class Guest:
         self._agent.wait_ready(timeout_s)
         return self
 
+    def reset(self):
+        """Reset the VM; wait_ready() then waits for the boot that follows."""
+        self.qmp.cmd('system_reset')
+        self._agent.forget_starts()
+
     def wait_exit(self, timeout_s=30):
         """Wait for QEMU to end by itself; its exit status."""
         return self._process.wait(timeout_s)
@@ -218,6 +232,35 @@ class Guest:
 
     def __exit__(self, *exc):
         self.close()
+
+    # -- Migration ------------------------------------------------------------
+
+    @property
+    def _migration_uri(self):
+        return f'unix:{self._directory}/migration'
+
+    def migrate(self, target, capabilities=(), timeout_s=60):
+        """Move to @target, made with incoming=True; returns its status,
+        'completed' or 'failed'.
+
+        Commands that run in the guest go on under @target.  A source that
+        failed goes on; a target that failed ends with a message.
+        """
+        # Without return-path a source does not learn that its target failed.
+        on = ['events', 'return-path', *capabilities]
+        for guest in (target, self):
+            guest.qmp.cmd('migrate-set-capabilities', {'capabilities': [
+                {'capability': name, 'state': True} for name in on]})
+        self.qmp.cmd('migrate-set-parameters', {'downtime-limit': 10000,
+                                                'max-bandwidth': 10 ** 10})
+        self.qmp.cmd('migrate', {'uri': target._migration_uri})
+        status = self.qmp.wait_event(
+            'MIGRATION', timeout_s, lambda data: data['status'] in
+            ('completed', 'failed'))['data']['status']
+        if status == 'completed':
+            target.qmp.wait_event('RESUME', timeout_s)
+            target._agent.adopt(self._agent)
+        return status
 
     # -- Commands -------------------------------------------------------------
 

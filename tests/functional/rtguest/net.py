@@ -33,15 +33,21 @@ class HostPort:
     """A guest's wire whose other end is the test: frames in and out as bytes.
 
     receive() sees exactly what QEMU's backend was given, trailer and all.
+    After a migration another QEMU, with a netdev() of its own, is at the other
+    end: that of the last netdev() gets what send() sends.
     """
 
     def __init__(self, directory, name):
         self._ours = os.path.join(directory, name + '.host')
-        self._theirs = os.path.join(directory, name + '.qemu')
+        self._base = os.path.join(directory, name + '.qemu')
+        self._ends = 0
+        self._theirs = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self._ours)
 
     def netdev(self, netdev_id):
+        self._ends += 1
+        self._theirs = self._base + str(self._ends)
         return ('-netdev', f'dgram,id={netdev_id},local.type=unix,'
                            f'local.path={self._theirs},remote.type=unix,'
                            f'remote.path={self._ours}')

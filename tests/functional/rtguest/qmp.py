@@ -89,6 +89,11 @@ class Qmp:
         with self._changed:
             return [e for e in self._events if e['event'] == name]
 
+    def forget_events(self):
+        """Of thousands that nobody waits for."""
+        with self._changed:
+            self._events.clear()
+
     def wait_event(self, name, timeout_s=10, match=lambda data: True):
         """First event of that name whose data match; it is taken out."""
         end = time.monotonic() + timeout_s
