@@ -67,6 +67,14 @@ check-functional: build-qemu
 check-slow: all
 	$(Q)$(run_tap) --slow $(unit) $(qtest) $(functional)
 
+# Both build QEMU once more, with clang and sanitizers, in build/fuzz.
+.PHONY: check-asan check-fuzz
+check-asan: all
+	$(Q)PYTHON=$(PYTHON) tests/fuzz/check-asan
+
+check-fuzz: all
+	$(Q)PYTHON=$(PYTHON) tests/fuzz/check-fuzz
+
 # -- Measure and show ------------------------------------------------------
 
 .PHONY: bench-edf bench-rtvnic demo demo-video
@@ -118,6 +126,8 @@ help:
 	@echo '  check-qtest       the devices, with a stepped clock'
 	@echo '  check-functional  real guests'
 	@echo '  check-slow        all tests, with more and longer cases'
+	@echo '  check-asan        unit tests and qtests under sanitizers'
+	@echo '  check-fuzz        each fuzzer for FUZZ_SECONDS (60)'
 	@echo '  bench-edf         speed of the deadline queue'
 	@echo '  bench-rtvnic      cost per frame, throughput, delay beside tc'
 	@echo '  demo              FIFO, strict and EDF side by side, with guests'
