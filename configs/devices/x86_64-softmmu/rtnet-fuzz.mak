@@ -3,6 +3,7 @@
 # Devices of the QEMU with sanitizers: what fuzzers and qtests use, because
 # with all devices it takes twice as long to build.
 CONFIG_AMD_IOMMU=n
+CONFIG_CXL=n
 CONFIG_HYPERV=n
 CONFIG_ISAPC=n
 CONFIG_MICROVM=n

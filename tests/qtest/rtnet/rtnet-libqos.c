@@ -151,6 +151,16 @@ bool rt_twin_load(QTestState *twin, const char *path)
     return migration_completes(twin);
 }
 
+char *rt_twin_error(QTestState *twin)
+{
+    QDict *info = qtest_qmp_assert_success_ref(twin,
+                                               "{ 'execute': 'query-migrate' }");
+    char *text = g_strdup(qdict_get_try_str(info, "error-desc") ?: "");
+
+    qobject_unref(info);
+    return text;
+}
+
 void rt_vm_move_to(RtVm *vm, QTestState *twin, uint64_t now_ns)
 {
     qtest_quit(vm->qts);

@@ -84,6 +84,12 @@ void rt_vm_save(RtVm *vm, const char *path);
 /* Load what is in @path; returns whether the twin took it. */
 bool rt_twin_load(QTestState *twin, const char *path);
 
+/*
+ * What QEMU says of a load that failed, to be freed; since 10.2 some of it
+ * stands here, and not on its stderr.
+ */
+char *rt_twin_error(QTestState *twin);
+
 /* Wait until its migration, out or in, is over; returns its status. */
 char *rt_migration_wait(QTestState *qts);
 

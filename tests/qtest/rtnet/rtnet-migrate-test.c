@@ -436,7 +436,7 @@ static void test_refused(void)
     g_assert_cmpstr(status, ==, "failed");
     qtest_quit(twin);
     text = rt_file_take(messages);
-    g_assert_nonnull(strstr(text, "Unknown savevm section"));
+    g_assert_nonnull(strstr(text, "section or instance '"));
 
     wait_until_running(bed->vm);
     bed_drain(bed);

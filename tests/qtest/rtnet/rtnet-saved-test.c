@@ -187,10 +187,12 @@ static void check_load(RtVm *vm, const char *options, const char *path,
     g_autofree char *stderr_path = rt_temp_path("stderr");
     QTestState *twin = rt_vm_twin(vm, options, stderr_path, TWIN_NS);
     bool taken = rt_twin_load(twin, path);
-    g_autofree char *text = NULL;
+    g_autofree char *error = rt_twin_error(twin);
+    g_autofree char *messages = NULL, *text = NULL;
 
     qtest_quit(twin);
-    text = rt_file_take(stderr_path);
+    messages = rt_file_take(stderr_path);
+    text = g_strconcat(messages, error, NULL);
     g_test_message("%s", *g_strchomp(text) ? text : "taken");
     g_assert_cmpint(taken, ==, !message);
     g_assert_true(!message || strstr(text, message));
