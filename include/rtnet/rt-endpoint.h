@@ -188,6 +188,7 @@ void rt_tx_sent(RtEndpoint *e, const RtTx *tx);
 
 typedef struct RtMiss {
     uint64_t exceeded_ns;       /* T_r - T_s - T_d */
+    uint16_t l2_bytes;          /* where its IP header is */
     uint8_t wire_dscp;          /* it came with; the guest gets its own back */
     RtTrailer trailer;
 } RtMiss;

@@ -6,7 +6,8 @@
  * at once, and then at most one per port and second, which says how many there
  * were since the last.  A timer sends what is left when no more frames come,
  * so the counts of all events add up to what was missed.  (The monitor's own
- * rate limit would forget those in between.)
+ * rate limit would forget those in between.)  Text is made for what is sent,
+ * not for each miss.
  *
  * Threads: main loop, under the BQL.
  */
@@ -35,14 +36,30 @@ char *edf_mac_text(const uint8_t mac[6])
                            mac[2], mac[3], mac[4], mac[5]);
 }
 
-/* A valid trailer stood behind @frame, so its IP header is all there. */
-static RtnetMiss *describe_miss(const EdfPort *port, const uint8_t *frame,
-                                size_t len, const RtMiss *miss)
+/*
+ * The addresses of an IP header at @ip.  It is all there: a frame with a valid
+ * trailer was IP.
+ */
+static void describe_ip(RtnetMiss *info, const uint8_t *ip)
 {
+    info->has_protocol = true;
+    if (ip[0] >> 4 == 4) {
+        info->source = ip_text(AF_INET, ip + 12);
+        info->destination = ip_text(AF_INET, ip + 16);
+        info->protocol = ip[9];
+    } else {
+        info->source = ip_text(AF_INET6, ip + 8);
+        info->destination = ip_text(AF_INET6, ip + 24);
+        info->protocol = ip[6];
+    }
+}
+
+static RtnetMiss *describe_miss(const EdfPort *port)
+{
+    const RtMiss *miss = &port->last_miss;
     const RtTrailer *t = &miss->trailer;
+    const uint8_t *frame = port->miss_head;
     RtnetMiss *info = g_new0(RtnetMiss, 1);
-    const uint8_t *ip;
-    RtFrame f;
 
     info->port = g_strdup(port->id);
     info->source_mac = edf_mac_text(frame + 6);
@@ -53,30 +70,16 @@ static RtnetMiss *describe_miss(const EdfPort *port, const uint8_t *frame,
     info->exceeded_ns = miss->exceeded_ns;
     info->late_at_departure = t->flags & RT_TRAILER_F_LATE;
     info->dscp = miss->wire_dscp;
-    if (rt_frame_parse(&f, frame, len) && f.ip_version) {
-        info->has_protocol = true;
-        ip = frame + f.l2_bytes;
-        if (f.ip_version == 4) {
-            info->source = ip_text(AF_INET, ip + 12);
-            info->destination = ip_text(AF_INET, ip + 16);
-            info->protocol = ip[9];
-        } else {
-            info->source = ip_text(AF_INET6, ip + 8);
-            info->destination = ip_text(AF_INET6, ip + 24);
-            info->protocol = ip[6];
-        }
-    }
+    info->count = port->missed_pkts;
+    describe_ip(info, frame + miss->l2_bytes);
     return info;
 }
 
 static void send_miss(EdfPort *port)
 {
-    RtnetMiss *info = port->last_miss;
+    g_autoptr(RtnetMiss) info = describe_miss(port);
 
-    info->count = port->missed_pkts;
     qapi_event_send_rtnet_deadline_miss(info);
-    qapi_free_RtnetMiss(info);
-    port->last_miss = NULL;
     port->missed_pkts = 0;
 }
 
@@ -97,8 +100,8 @@ void edf_port_missed(EdfPort *port, const uint8_t *frame, size_t len,
     trace_edf_port_miss(port->id, miss->trailer.source_id,
                         miss->trailer.sequence, miss->exceeded_ns);
     port->missed_pkts++;
-    qapi_free_RtnetMiss(port->last_miss);
-    port->last_miss = describe_miss(port, frame, len, miss);
+    port->last_miss = *miss;
+    memcpy(port->miss_head, frame, MIN(len, EDF_MISS_HEAD_BYTES));
     if (!timer_pending(port->miss_timer)) {
         send_miss(port);
         timer_mod_ns(port->miss_timer, rtnet_clock_ns() + MISS_INTERVAL_NS);
@@ -126,6 +129,7 @@ static void tell_nic(EdfPort *port, bool known)
         qapi_event_send_rtnet_nic_added(info);
     } else {
         qapi_event_send_rtnet_nic_removed(info);
+        memset(&port->uplink_conf.macaddr, 0, sizeof(MACAddr));
     }
 }
 

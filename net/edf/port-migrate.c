@@ -2,10 +2,12 @@
 /*
  * A port's frames, moved to another QEMU or into a snapshot.
  *
- * When the VM has stopped, all frames that the guest has sent are here: the
- * NIC's ring has been flushed into the port, and the netdev has given back
- * what it had not sent.  So a frame is either in this section or on the wire,
- * never both, and no descriptor of the guest's is in flight on either side.
+ * When the VM has stopped, every frame that was taken from the guest's ring is
+ * here or has left: what waited for room has been flushed into the port, and
+ * the netdev has given back what it had not sent.  So no descriptor of the
+ * guest's is in flight on either side.
+ *
+ * What is left of a deadline is that of the moment when the VM stopped.
  *
  * Saving changes nothing: if the migration fails, the source goes on.
  *
@@ -36,18 +38,20 @@ static int port_pre_save(void *opaque)
 {
     EdfPort *port = opaque;
     EdfPortSaved *saved = &port->saved;
-    uint64_t now_ns = rtnet_clock_ns();
+    uint64_t now_ns = port->sp.sched->stopped_ns ?: rtnet_clock_ns();
+    uint64_t sum_bytes = 0;
     uint32_t done_bytes = 0;
     RtSavedTx *record;
     EdfItem *item;
 
     edf_port_migrate_cleanup(port);
+    saved->sequence = port->sp.ep.sequence;
     saved->next_release_in_ns = rt_policer_save(&port->sp.ep, now_ns);
     for (item = port->sp.src.head; item; item = item->next) {
         saved->n_frames++;
-        saved->n_bytes += container_of(item, EdfFrame, item)->tx.frame_bytes;
+        sum_bytes += container_of(item, EdfFrame, item)->tx.frame_bytes;
     }
-    if (saved->n_frames > SAVED_MAX_PKTS || saved->n_bytes > SAVED_MAX_BYTES) {
+    if (saved->n_frames > SAVED_MAX_PKTS || sum_bytes > SAVED_MAX_BYTES) {
         error_report("%s: %d frames wait, which is more than can be saved; "
                      "let the VM run until they have left", port->id,
                      saved->n_frames);
@@ -55,6 +59,7 @@ static int port_pre_save(void *opaque)
         return -E2BIG;
     }
 
+    saved->n_bytes = sum_bytes;
     record = saved->frames = g_new(RtSavedTx, saved->n_frames);
     saved->bytes = g_malloc(saved->n_bytes);
     for (item = port->sp.src.head; item; item = item->next) {
@@ -144,6 +149,7 @@ static int port_post_load(void *opaque, int version_id)
 
     if (valid) {
         edf_sched_purge(&port->sp);
+        port->sp.ep.sequence = port->saved.sequence;
         rt_policer_load(&port->sp.ep, port->saved.next_release_in_ns,
                         rtnet_clock_ns());
         for (; chain; chain = next) {
@@ -198,7 +204,7 @@ const VMStateDescription vmstate_edf_port = {
     .pre_load = port_pre_load,
     .post_load = port_post_load,
     .fields = (const VMStateField[]) {
-        VMSTATE_UINT32(sp.ep.sequence, EdfPort),
+        VMSTATE_UINT32(saved.sequence, EdfPort),
         VMSTATE_UINT64(saved.next_release_in_ns, EdfPort),
         VMSTATE_INT32(saved.n_frames, EdfPort),
         VMSTATE_UINT32(saved.n_bytes, EdfPort),

@@ -99,8 +99,7 @@ bool edf_port_nic_can_send(NetClientState *nc)
     return !nic_must_wait(edf_port_of_nic_side(nc));
 }
 
-ssize_t edf_port_tx(NetClientState *nc, const struct iovec *iov,
-                                    int iovcnt)
+ssize_t edf_port_tx(NetClientState *nc, const struct iovec *iov, int iovcnt)
 {
     EdfPort *port = edf_port_of_nic_side(nc);
     size_t bytes = iov_size(iov, iovcnt);
@@ -206,12 +205,14 @@ bool edf_port_release(EdfSchedPort *sp, EdfFrame *frame, uint64_t now_ns)
     if (backend_is_down(port)) {
         EDF_PORT_DROP(port, tx_link_down, frame->tx.leave_bytes);
         g_free(frame);
-    } else if (!rt_tx_depart(&sp->ep, frame->data, &frame->tx, now_ns,
+    } else if (!frame->departed &&
+               !rt_tx_depart(&sp->ep, frame->data, &frame->tx, now_ns,
                              rtnet_clock_tai_synchronised())) {
         trace_edf_port_drop(port->id, "late", frame->tx.leave_bytes);
         g_free(frame);
     } else {
         iov.iov_len = frame->tx.leave_bytes;
+        frame->departed = true;
         port->in_flight = frame;
         result = qemu_sendv_packet_async(nc, &iov, 1, port_backend_done);
         if (result == 0) {

@@ -34,12 +34,16 @@ typedef struct EdfPort EdfPort;
 
 /* What is being saved or loaded; empty otherwise. */
 typedef struct EdfPortSaved {
+    uint32_t sequence;
     uint64_t next_release_in_ns;
     int32_t n_frames;
     uint32_t n_bytes;
     RtSavedTx *frames;          /* n_frames */
     uint8_t *bytes;             /* n_bytes: of all frames, one after another */
 } EdfPortSaved;
+
+/* Ethernet header, two VLAN tags, IPv6 header. */
+#define EDF_MISS_HEAD_BYTES 62
 
 struct EdfPort {
     EdfSchedPort sp;            /* RT endpoint and place in the scheduler */
@@ -69,7 +73,8 @@ struct EdfPort {
     /* Events */
     bool nic_known;             /* its arrival was told */
     uint64_t missed_pkts;       /* not yet told */
-    RtnetMiss *last_miss;       /* the last of them, without its count */
+    RtMiss last_miss;           /* the last of them, ... */
+    uint8_t miss_head[EDF_MISS_HEAD_BYTES]; /* ... and how its frame begins */
     QEMUTimer *miss_timer;      /* no event until then */
 
     EdfPortSaved saved;

@@ -249,6 +249,7 @@ size_t rt_rx(RtEndpoint *e, uint8_t *frame, size_t len, uint64_t now_tai_ns,
         rt_trailer_read(&miss->trailer, trailer);
         miss->exceeded_ns = now_tai_ns - miss->trailer.sent_tai_ns -
                             miss->trailer.deadline_ns;
+        miss->l2_bytes = f.l2_bytes;
         miss->wire_dscp = f.dscp;
     }
     rt_frame_set_dscp(&f, frame,

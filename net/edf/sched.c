@@ -94,8 +94,10 @@ static void sched_vm_change(void *opaque, bool running, RunState state)
     EdfSched *s = opaque;
 
     if (running) {
+        s->stopped_ns = 0;
         sched_plan(s);
     } else {
+        s->stopped_ns = rtnet_clock_ns();
         timer_del(s->timer);
         s->wake_ns = 0;
     }
@@ -371,6 +373,7 @@ void edf_sched_enqueue(EdfSchedPort *port, EdfFrame *frame)
     sched_end_idle(s);
     port->queued_bytes += frame->tx.leave_bytes;
     frame->paced = false;
+    frame->departed = false;
     edf_queue_push(&s->queue, &port->src, &frame->item, frame->tx.band,
                    frame->tx.order_ns);
     sched_plan(s);

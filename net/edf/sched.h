@@ -33,6 +33,8 @@ typedef struct EdfFrame {
     EdfItem item;
     RtTx tx;
     bool paced;                 /* its time on the link is already charged */
+    bool departed;              /* a backend may have sent part of it: it stays
+                                 * as it is, and is not dropped any more */
     uint8_t data[];             /* with RT_TX_TAILROOM_BYTES behind the frame */
 } EdfFrame;
 
@@ -78,6 +80,7 @@ struct EdfSched {
     QEMUTimer *timer;
     uint64_t wake_ns;           /* when the timer is due; 0: not armed */
     bool releasing;
+    uint64_t stopped_ns;        /* the VM has been stopped since; 0: it runs */
 
     uint64_t sent_pkts;
     uint64_t sent_wire_bytes;

@@ -212,6 +212,7 @@ bool rtvnic_port_plug(DeviceState *nic, ObjectClass *nic_class, NICConf *conf,
         rp->port = NULL;
         return false;
     }
+    rp->conf = conf;
     conf->peers.ncs[0] = rp->port->nic_side;
     conf->peers.queues = 1;
     return true;
@@ -230,6 +231,7 @@ void rtvnic_port_unplug(DeviceState *nic)
 {
     RtvnicPort *rp = rtvnic_port_of(nic);
 
+    rp->conf->peers.ncs[0] = NULL;
     qdev_unrealize(DEVICE(rp));
     edf_port_free(rp->port);
     rp->port = NULL;

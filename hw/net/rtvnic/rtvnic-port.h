@@ -35,6 +35,7 @@ struct RtvnicPort {
     bool trailer;
 
     EdfPort *port;              /* while realized */
+    NICConf *conf;              /* the variant's, while realized */
 };
 
 /* For a variant's instance_init: add the child and its options to @nic. */

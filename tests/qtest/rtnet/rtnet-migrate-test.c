@@ -424,7 +424,8 @@ static void test_refused(void)
     Bed *bed = bed_start(SOURCES, THREE_SOURCES);
     g_autofree char *messages = rt_temp_path("stderr");
     QTestState *twin;
-    g_autofree char *status = NULL, *text = NULL;
+    g_autofree char *status = NULL, *error = NULL;
+    g_autofree char *stderr_text = NULL, *text = NULL;
 
     twin = rt_vm_twin(bed->vm, "", messages, 50 * RT_MS);
     use_return_path(twin, false);
@@ -434,8 +435,10 @@ static void test_refused(void)
     }
     status = migrate_by_socket(bed->vm, twin);
     g_assert_cmpstr(status, ==, "failed");
+    error = rt_twin_error(twin);
     qtest_quit(twin);
-    text = rt_file_take(messages);
+    stderr_text = rt_file_take(messages);
+    text = g_strconcat(stderr_text, error, NULL);
     g_assert_nonnull(strstr(text, "section or instance '"));
 
     wait_until_running(bed->vm);
