@@ -10,11 +10,16 @@
  *   B(t) = longest frame that may be in the way / C + host jitter
  *
  * where a frame may be in the way if its deadline lies beyond t or if it has
- * none.  At most EDF_ADMISSION_MAX_LOAD_PPM of the link can be promised, so
- * admitted sources that keep to what they declared never starve the lower bands.
+ * none.  At most EDF_ADMISSION_MAX_LOAD_PPM of the link can be promised; the
+ * rest is for the lower bands.
  *
  * Policing holds a source to its contract: what comes too early is postponed,
- * not demoted:  deadline = max(arrival, previous release + T) + D.
+ * not demoted:  release = max(arrival, previous release + T), ordered by the
+ * deadline release + D.  More than D before its release a frame is not
+ * *eligible* yet: everyone else who waits goes first.  So a source that sends
+ * too much gets what it declared, D / T + 1 frames at once at most, and never
+ * starves the lower bands; and one that keeps to it on average may be up to D
+ * too early, as a guest with a coarse timer is, and loses nothing.
  *
  * Lengths are bytes on the link, with preamble, FCS and gap
  * (EDF_LINK_OVERHEAD_BYTES); times are ns.
@@ -110,28 +115,36 @@ typedef struct EdfPolicer {
     uint64_t next_release_ns;   /* 0: nothing seen yet */
 } EdfPolicer;
 
+/* What the scheduler orders a frame by. */
+typedef struct EdfTurn {
+    uint64_t order_ns;          /* its deadline there */
+    uint64_t eligible_ns;       /* the lower bands go before it until then;
+                                 * 0: it never has to wait for them */
+} EdfTurn;
+
 /*
- * Deadline by which the scheduler shall order a frame that arrived at
- * @arrival_ns.  A frame longer than declared counts as as many frames as it
- * takes, and is due with the last of them.  *@postponed says whether the
- * deadline is later than arrival + D.
+ * The turn of a frame that arrived at @arrival_ns: due at arrival + D, or later
+ * if it came too early or is too long.  A frame longer than declared counts as
+ * as many frames as it takes, and is due with the last of them.
  */
-static inline uint64_t edf_police(EdfPolicer *p, const EdfContract *c,
-                                  uint64_t arrival_ns, uint32_t wire_bytes,
-                                  bool *postponed)
+static inline EdfTurn edf_police(EdfPolicer *p, const EdfContract *c,
+                                 uint64_t arrival_ns, uint32_t wire_bytes)
 {
+    uint64_t d_ns = c->deadline_ns;
     uint64_t release_ns = arrival_ns > p->next_release_ns ? arrival_ns
                                                           : p->next_release_ns;
-    uint64_t last_ns = release_ns, deadline_ns;
+    uint64_t last_ns = release_ns;
+    uint64_t early_ns = release_ns - arrival_ns;
 
     if (G_UNLIKELY(wire_bytes > c->wire_bytes) && c->wire_bytes > 0) {
         last_ns = edf_add_saturated(release_ns,
             edf_mul_saturated(c->period_ns, (wire_bytes - 1) / c->wire_bytes));
     }
     p->next_release_ns = edf_add_saturated(last_ns, c->period_ns);
-    deadline_ns = edf_add_saturated(last_ns, c->deadline_ns);
-    *postponed = deadline_ns > edf_add_saturated(arrival_ns, c->deadline_ns);
-    return deadline_ns;
+    return (EdfTurn) {
+        .order_ns = edf_add_saturated(last_ns, d_ns),
+        .eligible_ns = early_ns > d_ns ? release_ns - d_ns : 0,
+    };
 }
 
 #endif

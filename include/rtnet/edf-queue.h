@@ -13,7 +13,9 @@
  *   fifo    order of arrival.
  *
  * Best effort is always FIFO.  A source whose backend cannot take a frame is
- * blocked: its frames stay, the others go on.
+ * blocked: its frames stay, the others go on.  With edf, a frame that is not
+ * *eligible* yet, because its source sends more than it declared, goes only
+ * when nobody else has anything to send.
  *
  * A frame embeds an EdfItem; the queue owns no frame and allocates nothing
  * after a source is attached.  Push and pop cost O(log sources).
@@ -26,6 +28,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "rtnet/edf-admission.h"
 
 typedef enum EdfQueuePolicy {
     EDF_QUEUE_EDF,
@@ -49,6 +53,7 @@ struct EdfItem {
     EdfItem *next;
     uint64_t rank;          /* band and deadline, or band and arrival */
     uint64_t arrival;       /* breaks ties: smaller arrived earlier */
+    uint64_t eligible_ns;   /* before that, everyone else goes first */
 };
 
 struct EdfQueueNode {
@@ -57,7 +62,7 @@ struct EdfQueueNode {
 };
 
 /* Ranks from here on are those of sources with nothing to send. */
-#define EDF_QUEUE_RANK_IDLE (3ull << 62)
+#define EDF_QUEUE_RANK_IDLE (7ull << 61)
 
 /* One per port.  Zero-initialise, then edf_queue_attach(). */
 struct EdfSource {
@@ -66,14 +71,18 @@ struct EdfSource {
     uint32_t len_pkts;
     uint32_t leaf;          /* where it plays in EdfQueue.tree */
     bool blocked;
+    bool held;              /* plays in EdfQueue.held as well */
 };
 
 struct EdfQueue {
     EdfQueueNode *tree;             /* heads of the sources, best on top */
-    uint32_t leaves;                /* of tree; a power of two, or 0 */
+    EdfQueueNode *held;             /* heads not eligible yet, next on top */
+    uint32_t leaves;                /* of both trees; a power of two */
+    uint32_t held_sources;
     uint32_t sources;               /* attached; on the first leaves */
     uint32_t len_pkts;              /* over all sources, blocked ones too */
     uint64_t arrivals;              /* next EdfItem.arrival */
+    uint64_t now_ns;                /* of the last pop */
     EdfQueuePolicy policy;
 };
 
@@ -95,32 +104,23 @@ EdfItem *edf_queue_detach(EdfQueue *q, EdfSource *src);
 /* -- The three verbs ----------------------------------------------------- */
 
 /*
- * @deadline_ns: absolute, on any clock, below 2^62; ignored in the best-effort
- * band and by the policies that do not look at it.
+ * @turn: times on any clock, below 2^61; ignored by the policies that do not
+ * look at it, and in the best-effort band.
  */
 void edf_queue_push(EdfQueue *q, EdfSource *src, EdfItem *item,
-                    EdfBand band, uint64_t deadline_ns);
+                    EdfBand band, EdfTurn turn);
 
 /* Is there nothing that could leave? */
 static inline bool edf_queue_is_idle(const EdfQueue *q)
 {
-    return q->leaves == 0 || q->tree[1].rank >= EDF_QUEUE_RANK_IDLE;
+    return q->tree[1].rank >= EDF_QUEUE_RANK_IDLE;
 }
 
-/* Next item to leave, and whose it is (@src may be NULL); NULL if none. */
-static inline EdfItem *edf_queue_peek(const EdfQueue *q, EdfSource **src)
-{
-    if (edf_queue_is_idle(q)) {
-        return NULL;
-    }
-    if (src) {
-        *src = q->tree[1].src;
-    }
-    return q->tree[1].src->head;
-}
-
-/* As peek, and takes it out; the caller owns the item. */
-EdfItem *edf_queue_pop(EdfQueue *q, EdfSource **src);
+/*
+ * Take out the item that leaves next at @now_ns; the caller owns it.  *@src
+ * is whose it was.  NULL if there is none.
+ */
+EdfItem *edf_queue_pop(EdfQueue *q, uint64_t now_ns, EdfSource **src);
 
 /* -- Backends that are full ---------------------------------------------- */
 

@@ -7,7 +7,7 @@
  * Directions are the guest's.  The way of a frame out:
  *
  *   rt_tx_accept()   taken from the guest: check, mark, stamp, pad
- *   (queue)          waits, ordered by RtTx.band and RtTx.order_ns
+ *   (queue)          waits, ordered by RtTx.band and RtTx.turn
  *   rt_tx_depart()   the link is free: late?  write the trailer
  *   rt_tx_sent()     the backend has it: count, histogram
  *
@@ -124,7 +124,7 @@ typedef struct RtTx {
     uint32_t leave_bytes;       /* what leaves: with the trailer, if any */
     uint32_t wire_bytes;        /* what that occupies on the link */
     EdfBand band;
-    uint64_t order_ns;          /* deadline by which the queue orders */
+    EdfTurn turn;               /* what the queue orders by */
     uint64_t arrival_ns;        /* taken from the guest */
     uint64_t due_ns;            /* arrival + D; UINT64_MAX: best effort */
     uint64_t depart_ns;         /* set by rt_tx_depart() */

@@ -21,6 +21,7 @@ typedef struct RtSavedTx {
     uint64_t waited_ns;
     int64_t due_in_ns;          /* < 0: late; INT64_MAX: best effort */
     int64_t order_in_ns;
+    int64_t eligible_in_ns;
     bool has_trailer;
     RtTrailer trailer;          /* only if has_trailer */
 } RtSavedTx;

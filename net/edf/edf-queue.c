@@ -12,14 +12,21 @@
  * A leaf whose source has nothing to send, is blocked or does not exist ranks
  * behind every frame.
  *
+ * A head that is not eligible yet is *held*: it ranks between the frames of all
+ * bands and the idle leaves, and plays in a second tree, for who becomes
+ * eligible next.  Each pop looks there first.
+ *
  * Threads: none of its own and no locks; one thread (or one lock) per queue.
  */
 #include <glib.h>
 
 #include "rtnet/edf-queue.h"
 
-#define RANK_BAND_SHIFT 62
+#define RANK_BAND_SHIFT 61
 #define RANK_TIME_MAX ((1ull << RANK_BAND_SHIFT) - 1)
+
+/* The band behind all others: the order of what is held stays as it was. */
+#define RANK_HELD(rank) (((rank) & RANK_TIME_MAX) | 3ull << RANK_BAND_SHIFT)
 
 /* Idle leaves have different ranks, so that ties are between frames only. */
 #define RANK_IDLE EDF_QUEUE_RANK_IDLE
@@ -30,14 +37,12 @@ static bool arrived_before(const EdfSource *a, const EdfSource *b)
 }
 
 /*
- * @src, or nobody, plays from @leaf with @rank: hold the matches above it.
+ * @src, or nobody, plays from node @i with @rank: hold the matches above it.
  * Most of what a pop costs, so it is part of its callers.
  */
 static inline __attribute__((always_inline))
-void play(EdfQueue *q, uint32_t leaf, uint64_t rank, EdfSource *src)
+void play(EdfQueueNode *tree, size_t i, uint64_t rank, EdfSource *src)
 {
-    EdfQueueNode *tree = q->tree;
-    size_t i = (size_t)q->leaves + leaf;
     EdfSource *winner = src;
 
     tree[i].rank = rank;
@@ -72,58 +77,94 @@ static void enter(EdfQueue *q, EdfSource *src)
     } while (i > 0 && me.rank < q->tree[i].rank);
 }
 
-static void play_idle(EdfQueue *q, uint32_t leaf, EdfSource *src)
+static void play_idle(EdfQueue *q, EdfQueueNode *tree, uint32_t leaf)
 {
-    play(q, leaf, RANK_IDLE + leaf, src);
+    play(tree, (size_t)q->leaves + leaf, RANK_IDLE + leaf, NULL);
 }
 
-static inline uint64_t head_rank(const EdfSource *src)
+/* -- Heads that are not eligible yet ----------------------------------------- */
+
+static bool head_is_early(const EdfQueue *q, const EdfSource *src)
 {
-    return src->head && !src->blocked ? src->head->rank
-                                      : RANK_IDLE + src->leaf;
+    return src->head && src->head->eligible_ns > q->now_ns && !src->blocked &&
+           q->policy == EDF_QUEUE_EDF;
 }
 
+static void hold(EdfQueue *q, EdfSource *src)
+{
+    src->held = true;
+    q->held_sources++;
+    play(q->held, (size_t)q->leaves + src->leaf,
+         MIN(src->head->eligible_ns, RANK_IDLE - 1), src);
+}
+
+static void let_go(EdfQueue *q, EdfSource *src)
+{
+    if (src->held) {
+        src->held = false;
+        q->held_sources--;
+        play_idle(q, q->held, src->leaf);
+    }
+}
+
+/* The head of @src has changed, or whether it may leave. */
 static void play_head(EdfQueue *q, EdfSource *src)
 {
-    play(q, src->leaf, head_rank(src), src);
+    uint64_t rank = RANK_IDLE + src->leaf;
+
+    let_go(q, src);
+    if (head_is_early(q, src)) {
+        hold(q, src);
+        rank = RANK_HELD(src->head->rank);
+    } else if (src->head && !src->blocked) {
+        rank = src->head->rank;
+    }
+    play(q->tree, (size_t)q->leaves + src->leaf, rank, src);
 }
 
 /* -- Life ------------------------------------------------------------------ */
 
+/* Room for @leaves sources; all matches are held again. */
+static void grow(EdfQueue *q, uint32_t leaves)
+{
+    EdfQueueNode *old = q->tree;
+    uint32_t old_leaves = q->leaves, i;
+
+    q->leaves = leaves;
+    q->tree = g_new(EdfQueueNode, 2 * (size_t)leaves);
+    g_free(q->held);
+    q->held = g_new(EdfQueueNode, 2 * (size_t)leaves);
+    q->held_sources = 0;
+    for (i = 1; i < 2 * leaves; i++) {
+        q->tree[i] = q->held[i] = (EdfQueueNode) { .rank = UINT64_MAX - i };
+    }
+    for (i = 0; i < q->sources; i++) {
+        EdfSource *src = old[old_leaves + i].src;
+
+        src->held = false;
+        play_head(q, src);
+    }
+    g_free(old);
+}
+
 void edf_queue_init(EdfQueue *q, EdfQueuePolicy policy)
 {
     *q = (EdfQueue) { .policy = policy };
+    grow(q, 1);
 }
 
 void edf_queue_destroy(EdfQueue *q)
 {
     g_assert(q->sources == 0);
     g_free(q->tree);
-    q->tree = NULL;
-    q->leaves = 0;
-}
-
-/* Twice the leaves; all matches are held again. */
-static void grow(EdfQueue *q)
-{
-    EdfQueueNode *old = q->tree;
-    uint32_t old_leaves = q->leaves, i;
-
-    q->leaves = old_leaves ? old_leaves * 2 : 1;
-    q->tree = g_new(EdfQueueNode, 2 * (size_t)q->leaves);
-    for (i = 1; i < 2 * q->leaves; i++) {
-        q->tree[i] = (EdfQueueNode) { .rank = UINT64_MAX - i };
-    }
-    for (i = 0; i < q->sources; i++) {
-        play_head(q, old[old_leaves + i].src);
-    }
-    g_free(old);
+    g_free(q->held);
+    q->tree = q->held = NULL;
 }
 
 void edf_queue_attach(EdfQueue *q, EdfSource *src)
 {
     if (q->sources == q->leaves) {
-        grow(q);
+        grow(q, 2 * q->leaves);
     }
     src->leaf = q->sources++;
     play_head(q, src);
@@ -133,15 +174,16 @@ EdfItem *edf_queue_detach(EdfQueue *q, EdfSource *src)
 {
     EdfItem *chain = src->head;
     uint32_t last = q->sources - 1;
+    EdfSource *moved = q->tree[q->leaves + last].src;
 
+    let_go(q, src);
     /* The last source moves to the leaf that becomes free. */
-    if (src->leaf != last) {
-        EdfSource *moved = q->tree[q->leaves + last].src;
-
+    if (moved != src) {
+        let_go(q, moved);
         moved->leaf = src->leaf;
         play_head(q, moved);
     }
-    play_idle(q, last, NULL);
+    play_idle(q, q->tree, last);
     q->sources = last;
     q->len_pkts -= src->len_pkts;
     *src = (EdfSource) { 0 };
@@ -167,11 +209,12 @@ static uint64_t rank_of(const EdfQueue *q, EdfBand band, uint64_t deadline_ns,
 }
 
 void edf_queue_push(EdfQueue *q, EdfSource *src, EdfItem *item,
-                    EdfBand band, uint64_t deadline_ns)
+                    EdfBand band, EdfTurn turn)
 {
     item->next = NULL;
+    item->eligible_ns = turn.eligible_ns;
     item->arrival = q->arrivals++;
-    item->rank = rank_of(q, band, deadline_ns, item->arrival);
+    item->rank = rank_of(q, band, turn.order_ns, item->arrival);
     src->len_pkts++;
     q->len_pkts++;
     if (src->head) {
@@ -179,29 +222,56 @@ void edf_queue_push(EdfQueue *q, EdfSource *src, EdfItem *item,
         src->tail = item;
     } else {
         src->head = src->tail = item;
-        if (!src->blocked) {
+        if (G_UNLIKELY(turn.eligible_ns)) {
+            play_head(q, src);
+        } else if (!src->blocked) {
             enter(q, src);
         }
     }
 }
 
-EdfItem *edf_queue_pop(EdfQueue *q, EdfSource **src)
+static EdfItem *take_head(EdfQueue *q, EdfSource *first)
+{
+    EdfItem *item = first->head;
+
+    first->head = item->next;
+    first->len_pkts--;
+    q->len_pkts--;
+    return item;
+}
+
+/* A head is held, or the next one of the best source has to be. */
+static G_GNUC_NO_INLINE EdfItem *pop_among_held(EdfQueue *q, EdfSource **src)
+{
+    EdfItem *item;
+
+    while (q->held[1].rank <= q->now_ns) {
+        play_head(q, q->held[1].src);           /* eligible now */
+    }
+    *src = q->tree[1].src;
+    let_go(q, *src);
+    item = take_head(q, *src);
+    play_head(q, *src);
+    return item;
+}
+
+EdfItem *edf_queue_pop(EdfQueue *q, uint64_t now_ns, EdfSource **src)
 {
     EdfSource *first;
-    EdfItem *item;
+    EdfItem *item, *next;
 
     if (edf_queue_is_idle(q)) {
         return NULL;
     }
-    first = q->tree[1].src;
-    item = first->head;
-    if (src) {
-        *src = first;
+    q->now_ns = now_ns;
+    *src = first = q->tree[1].src;
+    next = first->head->next;
+    if (G_UNLIKELY(q->held_sources > 0 || (next && next->eligible_ns > now_ns))) {
+        return pop_among_held(q, src);
     }
-    first->head = item->next;
-    first->len_pkts--;
-    q->len_pkts--;
-    play(q, first->leaf, head_rank(first), first);
+    item = take_head(q, first);
+    play(q->tree, (size_t)q->leaves + first->leaf,
+         next ? next->rank : RANK_IDLE + first->leaf, first);
     return item;
 }
 

@@ -183,6 +183,7 @@ static const VMStateDescription vmstate_saved_frame = {
         VMSTATE_UINT64(waited_ns, RtSavedTx),
         VMSTATE_INT64(due_in_ns, RtSavedTx),
         VMSTATE_INT64(order_in_ns, RtSavedTx),
+        VMSTATE_INT64(eligible_in_ns, RtSavedTx),
         VMSTATE_BOOL(has_trailer, RtSavedTx),
         VMSTATE_UINT64(trailer.sent_tai_ns, RtSavedTx),
         VMSTATE_UINT32(trailer.deadline_ns, RtSavedTx),

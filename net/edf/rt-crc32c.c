@@ -8,11 +8,7 @@
  *
  * Threads: pure functions.
  */
-#include <string.h>
-
 #include "rtnet/rt-crc32c.h"
-
-/* -- By table -------------------------------------------------------------- */
 
 #define IMAGE(i, a, b, c, d, e, f, g, h)                                    \
     (((i) & 0x01 ? a : 0) ^ ((i) & 0x02 ? b : 0) ^                          \
@@ -74,34 +70,3 @@ uint32_t rt_crc32c(const uint8_t *data, size_t len)
     }
     return ~crc;
 }
-
-/* -- By instruction -------------------------------------------------------- */
-
-#ifdef __x86_64__
-
-__attribute__((target("sse4.2")))
-static uint32_t crc32c_24_sse42(const uint8_t data[24])
-{
-    uint64_t words[3], crc = UINT32_MAX;
-
-    memcpy(words, data, sizeof(words));
-    crc = __builtin_ia32_crc32di(crc, words[0]);
-    crc = __builtin_ia32_crc32di(crc, words[1]);
-    crc = __builtin_ia32_crc32di(crc, words[2]);
-    return ~crc;
-}
-
-uint32_t rt_crc32c_24(const uint8_t data[24])
-{
-    return __builtin_cpu_supports("sse4.2") ? crc32c_24_sse42(data)
-                                            : rt_crc32c(data, 24);
-}
-
-#else
-
-uint32_t rt_crc32c_24(const uint8_t data[24])
-{
-    return rt_crc32c(data, 24);
-}
-
-#endif

@@ -131,8 +131,8 @@ bool rt_tx_accept(RtEndpoint *e, uint8_t *frame, size_t len,
                   uint64_t now_ns, uint64_t now_tai_ns, RtTx *tx)
 {
     EdfBand band = e->band;
-    uint64_t due_ns, order_ns;
-    bool postponed;
+    uint64_t due_ns;
+    EdfTurn turn;
     RtFrame f;
 
     if (!rt_frame_parse(&f, frame, len)) {
@@ -153,18 +153,17 @@ bool rt_tx_accept(RtEndpoint *e, uint8_t *frame, size_t len,
 
     if (band == EDF_BAND_ADMITTED) {
         due_ns = edf_add_saturated(now_ns, e->contract.deadline_ns);
-        order_ns = edf_police(&e->policer, &e->contract, now_ns,
-                              tx->wire_bytes, &postponed);
-        e->n.postponed_pkts += postponed;
-    } else if (band == EDF_BAND_DEADLINE) {
-        due_ns = order_ns = edf_add_saturated(now_ns, e->cfg.deadline_ns);
+        turn = edf_police(&e->policer, &e->contract, now_ns, tx->wire_bytes);
+        e->n.postponed_pkts += turn.order_ns > due_ns;
     } else {
-        due_ns = order_ns = UINT64_MAX;
+        due_ns = band == EDF_BAND_DEADLINE ?
+                 edf_add_saturated(now_ns, e->cfg.deadline_ns) : UINT64_MAX;
+        turn = (EdfTurn) { .order_ns = due_ns };
     }
     tx->band = band;
     tx->arrival_ns = now_ns;
     tx->due_ns = due_ns;
-    tx->order_ns = order_ns;
+    tx->turn = turn;
     return true;
 }
 

@@ -44,7 +44,8 @@ void rt_tx_save(RtSavedTx *saved, const RtTx *tx, uint64_t now_ns)
         .frame_bytes = tx->frame_bytes,
         .waited_ns = now_ns > tx->arrival_ns ? now_ns - tx->arrival_ns : 0,
         .due_in_ns = time_left_ns(tx->due_ns, now_ns),
-        .order_in_ns = time_left_ns(tx->order_ns, now_ns),
+        .order_in_ns = time_left_ns(tx->turn.order_ns, now_ns),
+        .eligible_in_ns = time_left_ns(tx->turn.eligible_ns, now_ns),
         .has_trailer = tx->has_trailer,
     };
     if (tx->has_trailer) {
@@ -105,7 +106,11 @@ const char *rt_tx_load(RtTx *tx, const RtSavedTx *saved, const uint8_t *frame,
         .leave_bytes = saved->frame_bytes +
                        (saved->has_trailer ? RT_TRAILER_BYTES : 0),
         .band = e->band,
-        .order_ns = time_at_ns(saved->order_in_ns, now_ns),
+        .turn = {
+            .order_ns = time_at_ns(saved->order_in_ns, now_ns),
+            .eligible_ns = saved->eligible_in_ns > 0 ?
+                           time_at_ns(saved->eligible_in_ns, now_ns) : 0,
+        },
         .arrival_ns = now_ns > saved->waited_ns ? now_ns - saved->waited_ns : 0,
         .due_ns = time_at_ns(saved->due_in_ns, now_ns),
         .has_trailer = saved->has_trailer,

@@ -30,7 +30,7 @@ static void sched_wake_at(EdfSched *s, uint64_t at_ns)
 static void sched_plan(EdfSched *s)
 {
     if (s->releasing || s->wake_ns || !runstate_is_running() ||
-        !edf_queue_peek(&s->queue, NULL)) {
+        edf_queue_is_idle(&s->queue)) {
         return;
     }
     sched_wake_at(s, MAX(rtnet_clock_ns(), s->pacer.next_ns));
@@ -39,7 +39,7 @@ static void sched_plan(EdfSched *s)
 /* Call before a frame can be released again: idle time earns no credit. */
 static void sched_end_idle(EdfSched *s)
 {
-    if (!s->releasing && !edf_queue_peek(&s->queue, NULL)) {
+    if (!s->releasing && edf_queue_is_idle(&s->queue)) {
         edf_pacer_resume(&s->pacer, rtnet_clock_ns());
     }
 }
@@ -47,7 +47,7 @@ static void sched_end_idle(EdfSched *s)
 static void sched_release_next(EdfSched *s, uint64_t now_ns)
 {
     EdfSource *src;
-    EdfItem *item = edf_queue_pop(&s->queue, &src);
+    EdfItem *item = edf_queue_pop(&s->queue, now_ns, &src);
     EdfFrame *frame = container_of(item, EdfFrame, item);
     EdfSchedPort *port = container_of(src, EdfSchedPort, src);
     uint32_t wire_bytes = frame->tx.wire_bytes;
@@ -78,7 +78,7 @@ static void sched_run(void *opaque)
     rt_hist_add(&s->wake_late, now_ns > planned_ns ? now_ns - planned_ns : 0);
 
     s->releasing = true;
-    while (left-- && edf_queue_peek(&s->queue, NULL)) {
+    while (left-- && !edf_queue_is_idle(&s->queue)) {
         now_ns = rtnet_clock_ns();
         if (now_ns < s->pacer.next_ns) {
             break;
@@ -369,13 +369,13 @@ void edf_sched_enqueue(EdfSchedPort *port, EdfFrame *frame)
     EdfSched *s = port->sched;
 
     trace_edf_sched_enqueue(sched_name(s), port->id, frame->tx.leave_bytes,
-                            frame->tx.band, frame->tx.order_ns);
+                            frame->tx.band, frame->tx.turn.order_ns);
     sched_end_idle(s);
     port->queued_bytes += frame->tx.leave_bytes;
     frame->paced = false;
     frame->departed = false;
     edf_queue_push(&s->queue, &port->src, &frame->item, frame->tx.band,
-                   frame->tx.order_ns);
+                   frame->tx.turn);
     sched_plan(s);
 }
 

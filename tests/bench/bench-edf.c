@@ -100,16 +100,16 @@ static void bench_queue(Bench *b, unsigned depth, unsigned sources,
     }
     for (unsigned i = 0; i < depth; i++) {
         edf_queue_push(&q, &src[i % sources], &items[i], EDF_BAND_DEADLINE,
-                       next_random(&random) % SPREAD_NS);
+                       (EdfTurn) { next_random(&random) % SPREAD_NS, 0 });
     }
     for (int k = -1; k < SAMPLES; k++) {        /* the first warms up */
         double began_s = cpu_s();
 
         for (gint64 i = 0; i < b->ops; i++) {
-            item = edf_queue_pop(&q, &from);
+            item = edf_queue_pop(&q, now_ns, &from);
             now_ns += SPREAD_NS / depth;
             edf_queue_push(&q, from, item, EDF_BAND_DEADLINE,
-                           now_ns + next_random(&random) % SPREAD_NS);
+                (EdfTurn) { now_ns + next_random(&random) % SPREAD_NS, 0 });
         }
         if (k >= 0) {
             samples[k] = b->ops / (cpu_s() - began_s) / 1e6;
@@ -171,8 +171,8 @@ static void path_out(Path *p, unsigned i)
     memcpy(f->data, p->guest_frame, FRAME_BYTES);
     rt_tx_accept(e, f->data, FRAME_BYTES, p->now_ns, p->now_ns, &f->tx);
     edf_queue_push(&p->q, &p->src[i % PATH_SOURCES], &f->item, f->tx.band,
-                   f->tx.order_ns);
-    item = edf_queue_pop(&p->q, &src);
+                   f->tx.turn);
+    item = edf_queue_pop(&p->q, p->now_ns, &src);
     f = (PathFrame *)((char *)item - offsetof(PathFrame, item));
     e = &p->endpoints[src - p->src];
     rt_tx_depart(e, f->data, &f->tx, p->now_ns, true);

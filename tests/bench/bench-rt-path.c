@@ -93,17 +93,17 @@ STEP step_push(Bench *b, Frame **slot)
 {
     Frame *f = *slot;
 
-    if (!edf_queue_peek(&b->queue, NULL)) {
+    if (edf_queue_is_idle(&b->queue)) {
         edf_pacer_resume(&b->pacer, b->now_ns);
     }
     edf_queue_push(&b->queue, &b->ports[f->port].src, &f->item, f->tx.band,
-                   f->tx.order_ns);
+                   f->tx.turn);
 }
 
 STEP step_pop(Bench *b, Frame **slot)
 {
     EdfSource *src;
-    EdfItem *item = edf_queue_pop(&b->queue, &src);
+    EdfItem *item = edf_queue_pop(&b->queue, b->now_ns, &src);
 
     *slot = (Frame *)((char *)item - offsetof(Frame, item));
 }

@@ -125,8 +125,7 @@ class Nic:
             lambda: guest.rtnet_port(self.port_id)['queued'] >= QUEUE_PKTS,
             f'the queue of {self.port_id} is full')
         traffic.eventually(lambda: self._sockets_full(guest),
-                           f'the ring behind {self.port_id} is full',
-                           timeout_s=60)
+                           f'the ring behind {self.port_id} is full')
 
     def _sockets_full(self, guest):
         """Do all floods wait?  Then the ring takes nothing any more."""

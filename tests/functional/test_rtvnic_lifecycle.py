@@ -26,9 +26,8 @@ LONGEST_BOOT_S = 1
 GUEST_CYCLES = 200 if SLOW else 20
 CYCLES = int(os.environ.get('RTNET_CYCLES', 10000 if SLOW else 200))
 # In the second half, when caches have filled.  In 5000 cycles, whatever leaks
-# 30 bytes in each is more; after few of them caches still fill, and only what
-# leaks a frame's buffer in each shows.
-GROWTH_KIB = 128 if SLOW else 512
+# 30 bytes in each is more.
+GROWTH_KIB = 128
 SLOT_BUS = 'bridge'
 
 

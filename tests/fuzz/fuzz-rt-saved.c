@@ -31,6 +31,7 @@ static RtSavedTx take_record(FuzzInput *in, unsigned flags)
     saved.waited_ns = fuzz_take(in, 8);
     saved.due_in_ns = fuzz_take(in, 8);
     saved.order_in_ns = fuzz_take(in, 8);
+    saved.eligible_in_ns = fuzz_take(in, 8);
     t->sent_tai_ns = fuzz_take(in, 8);
     t->deadline_ns = fuzz_take(in, 4);
     t->sequence = fuzz_take(in, 4);

@@ -26,16 +26,17 @@ typedef struct Sim {
 
 static void arrive(Sim *sim, SimFrame *f)
 {
-    if (!edf_queue_peek(&sim->q, NULL)) {
+    if (edf_queue_is_idle(&sim->q)) {
         edf_pacer_resume(&sim->pacer, f->arrival_ns);
     }
     edf_queue_push(&sim->q, &sim->sources[f->source], &f->item, f->band,
-                   f->order_ns);
+                   f->turn);
 }
 
 static void release(Sim *sim, uint64_t now_ns)
 {
-    EdfItem *item = edf_queue_pop(&sim->q, NULL);
+    EdfSource *src;
+    EdfItem *item = edf_queue_pop(&sim->q, now_ns, &src);
     SimFrame *f = (SimFrame *)((char *)item - offsetof(SimFrame, item));
 
     g_assert_cmpuint(now_ns, >=, f->arrival_ns);
@@ -78,8 +79,8 @@ void sim_run(const SimSetup *setup, SimFrame *frames, size_t n)
         now_ns = frames[0].arrival_ns;
         release(&sim, now_ns);
     }
-    while (arrived < n || edf_queue_peek(&sim.q, NULL)) {
-        if (!edf_queue_peek(&sim.q, NULL)) {
+    while (arrived < n || !edf_queue_is_idle(&sim.q)) {
+        if (edf_queue_is_idle(&sim.q)) {
             now_ns = MAX(frames[arrived].arrival_ns, sim.pacer.next_ns) +
                      lateness_ns(setup);
             arrive(&sim, &frames[arrived++]);
@@ -122,7 +123,7 @@ static void add_frame(GArray *frames, const EdfContract *set, unsigned source,
         .arrival_ns = SIM_EPOCH_NS + after_ns,
     };
 
-    f.due_ns = f.order_ns = f.arrival_ns + set[source].deadline_ns;
+    f.due_ns = f.turn.order_ns = f.arrival_ns + set[source].deadline_ns;
     g_array_append_val(frames, f);
 }
 

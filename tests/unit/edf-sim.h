@@ -22,7 +22,7 @@ typedef struct SimFrame {
     uint32_t wire_bytes;
     uint64_t arrival_ns;
     uint64_t due_ns;            /* deadline of the user */
-    uint64_t order_ns;          /* deadline by which it is ordered */
+    EdfTurn turn;               /* what it is ordered by */
 
     /* Found. */
     uint64_t start_ns;          /* left the scheduler */

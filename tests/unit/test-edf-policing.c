@@ -20,60 +20,65 @@ static const EdfContract contract = {
 };
 
 static void expect(EdfPolicer *p, uint64_t arrival_ns, uint32_t wire_bytes,
-                   uint64_t deadline_ns, bool expected_postponed)
+                   uint64_t deadline_ns, uint64_t eligible_ns)
 {
-    bool postponed = !expected_postponed;
+    EdfTurn turn = edf_police(p, &contract, arrival_ns, wire_bytes);
 
-    g_assert_cmpuint(edf_police(p, &contract, arrival_ns, wire_bytes,
-                                &postponed), ==, deadline_ns);
-    g_assert_cmpint(postponed, ==, expected_postponed);
+    g_assert_cmpuint(turn.order_ns, ==, deadline_ns);
+    g_assert_cmpuint(turn.eligible_ns, ==, eligible_ns);
 }
 
 static void test_conforming(void)
 {
     EdfPolicer p = { 0 };
 
-    expect(&p, 0, 100, 500, false);
-    expect(&p, 1000, 100, 1500, false);
-    expect(&p, 5000, 1, 5500, false);
-    expect(&p, 6000, 0, 6500, false);
+    expect(&p, 0, 100, 500, 0);
+    expect(&p, 1000, 100, 1500, 0);
+    expect(&p, 5000, 1, 5500, 0);
+    expect(&p, 6000, 0, 6500, 0);
 }
 
-/* Each early frame is put off, and one late frame does not make up for it. */
+/*
+ * Each early frame is put off, and one late frame does not make up for it.  What
+ * is more than D early has to let the lower bands go.
+ */
 static void test_early(void)
 {
     EdfPolicer p = { 0 };
 
-    expect(&p, 100, 100, 600, false);
-    expect(&p, 100, 100, 1600, true);
-    expect(&p, 1099, 100, 2600, true);
-    expect(&p, 3100, 100, 3600, false);
-    expect(&p, 4099, 100, 4600, true);
-    expect(&p, 9000, 100, 9500, false);
+    expect(&p, 100, 100, 600, 0);
+    expect(&p, 100, 100, 1600, 600);
+    expect(&p, 1099, 100, 2600, 1600);
+    expect(&p, 3100, 100, 3600, 0);
+    expect(&p, 3600, 100, 4600, 0);
+    expect(&p, 4599, 100, 5600, 4600);
+    expect(&p, 9000, 100, 9500, 0);
 }
 
 static void test_oversize(void)
 {
     EdfPolicer p = { 0 };
 
-    expect(&p, 0, 101, 1500, true);
-    expect(&p, 2000, 300, 4500, true);
-    expect(&p, 5000, 100, 5500, false);
+    expect(&p, 0, 101, 1500, 0);
+    expect(&p, 2000, 300, 4500, 0);
+    expect(&p, 2001, 300, 7500, 4500);
+    expect(&p, 8000, 100, 8500, 0);
 }
 
 static void test_saturates(void)
 {
     EdfContract c = { UINT64_MAX, UINT64_MAX, 1 };
     EdfPolicer p = { 0 };
-    bool postponed;
 
-    g_assert_cmpuint(edf_police(&p, &c, 5, UINT32_MAX, &postponed), ==,
+    g_assert_cmpuint(edf_police(&p, &c, 5, UINT32_MAX).order_ns, ==,
                      UINT64_MAX);
     g_assert_cmpuint(p.next_release_ns, ==, UINT64_MAX);
-    g_assert_cmpuint(edf_police(&p, &c, UINT64_MAX, 1, &postponed), ==,
+    g_assert_cmpuint(edf_police(&p, &c, UINT64_MAX, 1).order_ns, ==,
                      UINT64_MAX);
     c.wire_bytes = 0;
-    g_assert_cmpuint(edf_police(&p, &c, 7, 1, &postponed), ==, UINT64_MAX);
+    g_assert_cmpuint(edf_police(&p, &c, 7, 1).order_ns, ==, UINT64_MAX);
+    c.deadline_ns = 1;
+    g_assert_cmpuint(edf_police(&p, &c, 7, 1).eligible_ns, ==, UINT64_MAX - 1);
 }
 
 /* -- Simulation ------------------------------------------------------------ */
@@ -112,6 +117,28 @@ static gint by_arrival(gconstpointer a, gconstpointer b)
     return (x->arrival_ns > y->arrival_ns) - (x->arrival_ns < y->arrival_ns);
 }
 
+/* As many frames of best effort as are there wait from the beginning on. */
+static SimFrame *add_backlog(SimFrame *frames, size_t *n, size_t behind,
+                             unsigned source, uint32_t wire_bytes)
+{
+    size_t more = *n;
+
+    frames = g_renew(SimFrame, frames, *n + more);
+    memmove(frames + behind + more, frames + behind,
+            (*n - behind) * sizeof(*frames));
+    for (size_t i = behind; i < behind + more; i++) {
+        frames[i] = (SimFrame) {
+            .source = source,
+            .band = EDF_BAND_BEST_EFFORT,
+            .wire_bytes = wire_bytes,
+            .arrival_ns = SIM_EPOCH_NS,
+            .due_ns = UINT64_MAX,
+        };
+    }
+    *n += more;
+    return frames;
+}
+
 static void simulate(const SimSet *set, bool policed, Tally *tally)
 {
     SimSetup setup = { .rate_bps = set->rate_bps, .sources = set->n + 1 };
@@ -137,22 +164,23 @@ static void simulate(const SimSet *set, bool policed, Tally *tally)
     for (size_t i = setup.first_goes_ahead; i < n; i++) {
         SimFrame *f = &frames[i];
         const EdfContract *c = &set->c[f->source];
-        bool postponed = false;
 
-        f->order_ns = f->due_ns = f->arrival_ns + c->deadline_ns;
+        f->due_ns = f->turn.order_ns = f->arrival_ns + c->deadline_ns;
         if (policed) {
-            f->order_ns = edf_police(&policers[f->source], c, f->arrival_ns,
-                                     f->wire_bytes, &postponed);
+            f->turn = edf_police(&policers[f->source], c, f->arrival_ns,
+                                 f->wire_bytes);
         }
-        tally->postponed += postponed;
+        tally->postponed += f->turn.order_ns > f->due_ns;
         if (f->source != 0) {
-            g_assert_false(postponed);
+            g_assert_cmpuint(f->turn.order_ns, ==, f->due_ns);
         }
     }
+    frames = add_backlog(frames, &n, setup.first_goes_ahead, set->n,
+                         set->blocking_wire_bytes);
     sim_run(&setup, frames, n);
     for (size_t i = 0; i < n; i++) {
         if (frames[i].source == 0) {
-            tally->over_missed += frames[i].finish_ns > frames[i].order_ns;
+            tally->over_missed += frames[i].finish_ns > frames[i].turn.order_ns;
         } else if (frames[i].source < set->n) {
             tally->other_missed += frames[i].finish_ns > frames[i].due_ns;
         }
@@ -198,6 +226,57 @@ static void test_simulation(void)
     g_assert_cmpuint(harmed, >, admitted / 20);
 }
 
+/*
+ * A source sends ten times what it declared, and best effort has always
+ * something to send: each gets its share, and what the first sends within its
+ * contract is on time.
+ */
+static void test_no_starvation(void)
+{
+    enum { FRAMES = 20000, WIRE_BYTES = 125 };
+    const uint64_t rate_bps = 10000000, wire_ns = 100000;
+    const EdfContract c = {
+        .deadline_ns = 1000000, .period_ns = 400000, .wire_bytes = WIRE_BYTES,
+    };
+    SimSetup setup = { .rate_bps = rate_bps, .sources = 2 };
+    const uint64_t length_ns = FRAMES * (c.period_ns / 10);
+    SimFrame *frames = g_new0(SimFrame, FRAMES);
+    unsigned sent[2] = { 0 };
+    EdfPolicer p = { 0 };
+    size_t n = FRAMES;
+
+    g_assert_cmpint(edf_admission_check(&c, 1, rate_bps, WIRE_BYTES, 0).refusal,
+                    ==, EDF_ADMITTED);
+    for (size_t i = 0; i < n; i++) {
+        SimFrame *f = &frames[i];
+
+        f->band = EDF_BAND_ADMITTED;
+        f->wire_bytes = WIRE_BYTES;
+        f->arrival_ns = SIM_EPOCH_NS + i * (c.period_ns / 10);
+        f->due_ns = f->arrival_ns + c.deadline_ns;
+        f->turn = edf_police(&p, &c, f->arrival_ns, WIRE_BYTES);
+    }
+    frames = add_backlog(frames, &n, 0, 1, WIRE_BYTES);
+    sim_run(&setup, frames, n);
+    for (size_t i = 0; i < n; i++) {
+        if (frames[i].finish_ns <= SIM_EPOCH_NS + length_ns) {
+            sent[frames[i].source]++;
+        }
+        if (frames[i].source == 0) {
+            g_assert_cmpuint(frames[i].finish_ns, <=, frames[i].turn.order_ns);
+        }
+    }
+    g_test_message("of %" G_GUINT64_FORMAT " frames the source that sends ten "
+                   "times what it may got %u, best effort %u",
+                   length_ns / wire_ns, sent[0], sent[1]);
+    /* What it declared, and what it may be ahead. */
+    g_assert_cmpuint(sent[0], >=, length_ns / c.period_ns);
+    g_assert_cmpuint(sent[0], <=, length_ns / c.period_ns +
+                                  c.deadline_ns / c.period_ns + 1);
+    g_assert_cmpuint(sent[0] + sent[1], >=, length_ns / wire_ns - 1);
+    g_free(frames);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -205,6 +284,7 @@ int main(int argc, char **argv)
     g_test_add_func("/edf-policing/early", test_early);
     g_test_add_func("/edf-policing/oversize", test_oversize);
     g_test_add_func("/edf-policing/saturates", test_saturates);
+    g_test_add_func("/edf-policing/no-starvation", test_no_starvation);
     g_test_add_func("/edf-policing/simulation", test_simulation);
     return g_test_run();
 }

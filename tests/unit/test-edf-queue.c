@@ -19,6 +19,7 @@ typedef struct Frame {
     /* What the model knows. */
     EdfBand band;
     uint64_t deadline_ns;
+    uint64_t eligible_ns;
     uint64_t order;             /* of arrival */
     int source;                 /* -1: not queued */
     uint64_t place;             /* in its source; least first */
@@ -31,14 +32,18 @@ typedef struct Bed {
     bool attached[MAX_SOURCES];
     Frame frames[MAX_FRAMES];
     uint64_t arrivals;
+    uint64_t now_ns;
     uint64_t front, back;       /* next Frame.place before and behind all */
 } Bed;
 
 /* -- Model ----------------------------------------------------------------- */
 
 /* The rules of the policies, literally. */
-static bool leaves_before(EdfQueuePolicy policy, const Frame *a, const Frame *b)
+static bool leaves_before(const Bed *bed, const Frame *a, const Frame *b)
 {
+    EdfQueuePolicy policy = bed->policy;
+    bool a_eligible = a->eligible_ns <= bed->now_ns;
+    bool b_eligible = b->eligible_ns <= bed->now_ns;
     bool a_best_effort = a->band == EDF_BAND_BEST_EFFORT;
     bool b_best_effort = b->band == EDF_BAND_BEST_EFFORT;
 
@@ -46,6 +51,9 @@ static bool leaves_before(EdfQueuePolicy policy, const Frame *a, const Frame *b)
         return b_best_effort;
     }
     if (policy == EDF_QUEUE_EDF) {
+        if (a_eligible != b_eligible) {
+            return a_eligible;
+        }
         if (a->band != b->band) {
             return a->band < b->band;
         }
@@ -70,7 +78,7 @@ static Frame *model_head(Bed *bed, int source)
     return head;
 }
 
-static Frame *model_peek(Bed *bed)
+static Frame *model_next(Bed *bed)
 {
     Frame *heads[MAX_SOURCES] = { NULL }, *best = NULL;
 
@@ -84,7 +92,7 @@ static Frame *model_peek(Bed *bed)
     }
     for (int s = 0; s < MAX_SOURCES; s++) {
         if (heads[s] && !bed->sources[s].blocked &&
-            (!best || leaves_before(bed->policy, heads[s], best))) {
+            (!best || leaves_before(bed, heads[s], best))) {
             best = heads[s];
         }
     }
@@ -103,18 +111,6 @@ static unsigned model_len(Bed *bed, int source)
 }
 
 /* -- Operations ------------------------------------------------------------ */
-
-static void check_head(Bed *bed)
-{
-    Frame *expected = model_peek(bed);
-    EdfSource *src = NULL;
-    EdfItem *item = edf_queue_peek(&bed->q, &src);
-
-    g_assert_true(item == (expected ? &expected->item : NULL));
-    if (expected) {
-        g_assert_true(src == &bed->sources[expected->source]);
-    }
-}
 
 static int any_attached(Bed *bed)
 {
@@ -135,6 +131,10 @@ static void do_push(Bed *bed, int s)
 
         if (f->source < 0) {
             f->band = g_test_rand_int_range(0, 3);
+            /* Now and then a source sends too much. */
+            f->eligible_ns = f->band == EDF_BAND_ADMITTED &&
+                             g_test_rand_int_range(0, 3) == 0 ?
+                             bed->now_ns + g_test_rand_int_range(0, 60) : 0;
             /* Few values, so that many frames tie; the longest as well. */
             f->deadline_ns = g_test_rand_int_range(0, 40);
             if (f->deadline_ns == 39) {
@@ -144,7 +144,7 @@ static void do_push(Bed *bed, int s)
             f->source = s;
             f->place = bed->back++;
             edf_queue_push(&bed->q, &bed->sources[s], &f->item, f->band,
-                           f->deadline_ns);
+                           (EdfTurn) { f->deadline_ns, f->eligible_ns });
             return;
         }
     }
@@ -152,9 +152,9 @@ static void do_push(Bed *bed, int s)
 
 static Frame *do_pop(Bed *bed)
 {
-    Frame *expected = model_peek(bed);
+    Frame *expected = model_next(bed);
     EdfSource *src = NULL;
-    EdfItem *item = edf_queue_pop(&bed->q, &src);
+    EdfItem *item = edf_queue_pop(&bed->q, bed->now_ns, &src);
 
     g_assert_true(item == (expected ? &expected->item : NULL));
     if (expected) {
@@ -167,14 +167,13 @@ static Frame *do_pop(Bed *bed)
 /* As a backend that refuses: the frame goes back, mostly its source waits. */
 static void do_refuse(Bed *bed)
 {
-    Frame *f = model_peek(bed);
+    Frame *f = model_next(bed);
     int s = f ? f->source : -1;
 
     if (do_pop(bed)) {
         edf_queue_unpop(&bed->q, &bed->sources[s], &f->item);
         f->source = s;
         f->place = bed->front--;
-        check_head(bed);
         if (g_test_rand_bit()) {
             edf_queue_block(&bed->q, &bed->sources[s]);
         }
@@ -242,10 +241,11 @@ static void test_model(const void *policy)
     edf_queue_init(&bed->q, bed->policy);
     for (long i = 0; i < ops; i++) {
         step(bed);
+        bed->now_ns += g_test_rand_int_range(0, 8) == 0;
         if (i % 64 == 0) {
             int s = g_test_rand_int_range(0, MAX_SOURCES);
 
-            check_head(bed);
+            g_assert_true(edf_queue_is_idle(&bed->q) == !model_next(bed));
             g_assert_cmpuint(bed->q.len_pkts, ==, model_len(bed, -1));
             g_assert_cmpuint(bed->sources[s].len_pkts, ==, model_len(bed, s));
         }
@@ -265,37 +265,40 @@ static void test_model(const void *policy)
 static void test_empty(void)
 {
     EdfQueue q;
-    EdfSource src = { 0 };
+    EdfSource src = { 0 }, *from;
 
     edf_queue_init(&q, EDF_QUEUE_EDF);
-    g_assert_null(edf_queue_peek(&q, NULL));
-    g_assert_null(edf_queue_pop(&q, NULL));
+    g_assert_true(edf_queue_is_idle(&q));
+    g_assert_null(edf_queue_pop(&q, 0, &from));
     edf_queue_attach(&q, &src);
-    g_assert_null(edf_queue_pop(&q, NULL));
+    g_assert_null(edf_queue_pop(&q, 0, &from));
     g_assert_null(edf_queue_detach(&q, &src));
-    g_assert_null(edf_queue_peek(&q, NULL));
+    g_assert_true(edf_queue_is_idle(&q));
     edf_queue_destroy(&q);
 }
 
-/* Push in this order; which letters come out? */
+/* Push in this order; which letters come out, one each ns? */
 static void check_order(EdfQueuePolicy policy, const char *expected)
 {
     static const struct {
         int source;
         EdfBand band;
-        uint64_t deadline_ns;
+        EdfTurn turn;
     } push[] = {
-        { 0, EDF_BAND_BEST_EFFORT, 1 },     /* a */
-        { 1, EDF_BAND_DEADLINE, 10 },       /* b */
-        { 2, EDF_BAND_ADMITTED, 900 },      /* c */
-        { 3, EDF_BAND_ADMITTED, 800 },      /* d */
-        { 4, EDF_BAND_ADMITTED, 800 },      /* e */
-        { 3, EDF_BAND_ADMITTED, 100 },      /* f: behind d, whatever it says */
-        { 0, EDF_BAND_BEST_EFFORT, 0 },     /* g */
+        { 0, EDF_BAND_BEST_EFFORT, { 1, 0 } },  /* a */
+        { 1, EDF_BAND_DEADLINE, { 10, 0 } },    /* b */
+        { 2, EDF_BAND_ADMITTED, { 900, 0 } },   /* c */
+        { 3, EDF_BAND_ADMITTED, { 800, 0 } },   /* d */
+        { 4, EDF_BAND_ADMITTED, { 800, 0 } },   /* e */
+        { 3, EDF_BAND_ADMITTED, { 100, 0 } },   /* f: behind d, whatever it says */
+        { 0, EDF_BAND_BEST_EFFORT, { 0, 0 } },  /* g */
+        { 5, EDF_BAND_ADMITTED, { 99, 6 } },    /* h: not before frame 6 */
+        { 6, EDF_BAND_ADMITTED, { 98, 99 } },   /* i: not before all others */
     };
-    EdfSource src[5] = { { 0 } };
+    EdfSource src[7] = { { 0 } };
     EdfItem items[G_N_ELEMENTS(push)];
     char order[G_N_ELEMENTS(push) + 1] = "";
+    EdfSource *from;
     EdfItem *item;
     EdfQueue q;
 
@@ -305,9 +308,9 @@ static void check_order(EdfQueuePolicy policy, const char *expected)
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(push); i++) {
         edf_queue_push(&q, &src[push[i].source], &items[i], push[i].band,
-                       push[i].deadline_ns);
+                       push[i].turn);
     }
-    for (unsigned i = 0; (item = edf_queue_pop(&q, NULL)); i++) {
+    for (unsigned i = 0; (item = edf_queue_pop(&q, i, &from)); i++) {
         order[i] = 'a' + (item - items);
     }
     g_assert_cmpstr(order, ==, expected);
@@ -319,25 +322,27 @@ static void check_order(EdfQueuePolicy policy, const char *expected)
 
 static void test_order(void)
 {
-    check_order(EDF_QUEUE_EDF, "dfecbag");
-    check_order(EDF_QUEUE_STRICT, "bcdefag");
-    check_order(EDF_QUEUE_FIFO, "abcdefg");
+    check_order(EDF_QUEUE_EDF, "dfecbahgi");
+    check_order(EDF_QUEUE_STRICT, "bcdefhiag");
+    check_order(EDF_QUEUE_FIFO, "abcdefghi");
 }
 
 /* A deadline beyond what a rank holds is the last of its band, not the next. */
 static void test_deadline_saturates(void)
 {
-    EdfSource src[2] = { { 0 } };
+    EdfSource src[2] = { { 0 } }, *from;
     EdfItem endless, best_effort;
     EdfQueue q;
 
     edf_queue_init(&q, EDF_QUEUE_EDF);
     edf_queue_attach(&q, &src[0]);
     edf_queue_attach(&q, &src[1]);
-    edf_queue_push(&q, &src[0], &best_effort, EDF_BAND_BEST_EFFORT, 0);
-    edf_queue_push(&q, &src[1], &endless, EDF_BAND_DEADLINE, UINT64_MAX);
-    g_assert_true(edf_queue_pop(&q, NULL) == &endless);
-    g_assert_true(edf_queue_pop(&q, NULL) == &best_effort);
+    edf_queue_push(&q, &src[0], &best_effort, EDF_BAND_BEST_EFFORT,
+                   (EdfTurn) { 0 });
+    edf_queue_push(&q, &src[1], &endless, EDF_BAND_DEADLINE,
+                   (EdfTurn) { UINT64_MAX, 0 });
+    g_assert_true(edf_queue_pop(&q, 0, &from) == &endless);
+    g_assert_true(edf_queue_pop(&q, 0, &from) == &best_effort);
     edf_queue_detach(&q, &src[0]);
     edf_queue_detach(&q, &src[1]);
     edf_queue_destroy(&q);

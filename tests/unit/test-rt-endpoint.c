@@ -309,7 +309,7 @@ static void test_bands(void)
     bed_init(&b, &cfg, &s);
     g_assert_true(bed_accept(&b));
     g_assert_cmpint(b.tx.band, ==, EDF_BAND_DEADLINE);
-    g_assert_cmpuint(b.tx.order_ns, ==, NOW_NS + DEADLINE_NS);
+    g_assert_cmpuint(b.tx.turn.order_ns, ==, NOW_NS + DEADLINE_NS);
     g_assert_cmpuint(b.tx.due_ns, ==, NOW_NS + DEADLINE_NS);
     bed_clear(&b);
 
@@ -320,7 +320,7 @@ static void test_bands(void)
         frame_make(&s, b.frame);
         g_assert_true(bed_accept(&b));
         g_assert_cmpint(b.tx.band, ==, EDF_BAND_ADMITTED);
-        g_assert_cmpuint(b.tx.order_ns, ==,
+        g_assert_cmpuint(b.tx.turn.order_ns, ==,
                          NOW_NS + i * 2000000 + DEADLINE_NS);
         g_assert_cmpuint(b.tx.due_ns, ==, NOW_NS + DEADLINE_NS);
         g_assert_cmpuint(b.e.n.postponed_pkts, ==, i);

@@ -45,12 +45,12 @@ static void check_moved(const Bed *b, uint64_t waited_ns, uint64_t now_ns)
                      now_ns > waited_ns ? now_ns - waited_ns : 0);
     if (b->e.band == EDF_BAND_BEST_EFFORT) {
         g_assert_cmpuint(tx.due_ns, ==, UINT64_MAX);
-        g_assert_cmpuint(tx.order_ns, ==, UINT64_MAX);
+        g_assert_cmpuint(tx.turn.order_ns, ==, UINT64_MAX);
     } else {
         due_ns = left_ns >= 0 || (uint64_t)-left_ns < now_ns
                  ? now_ns + left_ns : 0;
         g_assert_cmpuint(tx.due_ns, ==, due_ns);
-        g_assert_cmpuint(tx.order_ns, ==, due_ns);
+        g_assert_cmpuint(tx.turn.order_ns, ==, due_ns);
     }
     if (tx.has_trailer) {
         g_assert_cmpuint(tx.trailer.sent_tai_ns, ==, NOW_TAI_NS);
@@ -95,8 +95,13 @@ static void test_random_frames(void)
         frame_random_spec(&s, g_test_rand_int_range(14, 1523));
         bed_init(&b, &rtvnic_cfg, &s);
         if (bed_accept(&b)) {
+            if (i % 2) {        /* as if it had come too early */
+                b.tx.turn.eligible_ns = NOW_NS + 1000 + i;
+            }
             saved = save(&b, 1000);
             g_assert_null(rt_tx_load(&tx, &saved, b.frame, &b.e, 2 * NOW_NS));
+            g_assert_cmpuint(tx.turn.eligible_ns, ==,
+                             i % 2 ? 2 * NOW_NS + i : 0);
             rt_tx_save(&again, &tx, 2 * NOW_NS);
             g_assert_cmpint(again.frame_bytes, ==, saved.frame_bytes);
             g_assert_cmpuint(again.waited_ns, ==, saved.waited_ns);
@@ -184,6 +189,7 @@ static void test_random_records(void)
         saved.has_trailer = g_test_rand_bit();
         frame_random_fill((uint8_t *)&saved.due_in_ns, 8);
         frame_random_fill((uint8_t *)&saved.order_in_ns, 8);
+        frame_random_fill((uint8_t *)&saved.eligible_in_ns, 8);
         frame_random_fill((uint8_t *)&saved.waited_ns, 8);
         saved.trailer.padding_bytes = g_test_rand_int_range(0, 64);
         if (!rt_tx_load(&tx, &saved, frame, &b.e, NOW_NS)) {
@@ -216,6 +222,7 @@ static void test_extreme_times(void)
             RtSavedTx saved = save(&b, 0);
 
             saved.due_in_ns = saved.order_in_ns = times_ns[i];
+            saved.eligible_in_ns = times_ns[i];
             saved.waited_ns = UINT64_MAX;
             g_assert_null(rt_tx_load(&tx, &saved, b.frame, &b.e,
                                      other_nows_ns[j]));
@@ -223,7 +230,7 @@ static void test_extreme_times(void)
             g_assert_cmpint(tx.due_ns == UINT64_MAX, ==,
                             times_ns[i] == INT64_MAX);
             g_assert_cmpint(tx.due_ns < other_nows_ns[j], ==, times_ns[i] < 0);
-            g_assert_cmpuint(tx.order_ns, ==, tx.due_ns);
+            g_assert_cmpuint(tx.turn.order_ns, ==, tx.due_ns);
         }
         g_assert_cmpuint(tx.due_ns, >=, before.due_ns);
         before = tx;

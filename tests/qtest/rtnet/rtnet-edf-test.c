@@ -291,15 +291,21 @@ static void test_bands(void)
 
 /*
  * r0 sends three times what it declared.  The excess waits until after r1's
- * frame, whose deadline is later than that of r0's first, but it still goes
- * before what was not promised.
+ * frame, whose deadline is later than that of r0's first; and what was not
+ * promised goes before it, until 5 ms before the excess would have been due to
+ * come.
  */
 static void test_policing(void)
 {
     static const struct {
         unsigned wire;
         unsigned number;
-    } order[] = { { 0, 1 }, { 1, 4 }, { 0, 2 }, { 0, 3 }, { 2, 5 }, { 3, 6 } };
+    } order[] = {
+        { 0, 1 }, { 1, 4 }, { 2, 5 }, { 3, 6 }, { 3, 7 },
+        { 0, 2 },               /* 5.082 ms */
+        { 3, 8 }, { 3, 9 },
+        { 0, 3 },               /* 8.314 ms: nobody else waits */
+    };
     RtVm *vm = rt_vm_start(4, "-object edf-scheduler,id=s0,rate-bps=8000000 "
                            RTVNIC("4", "n0", "r0", ",deadline-us=5000,"
                                   "period-us=10000,max-frame-bytes=100")
@@ -319,7 +325,9 @@ static void test_policing(void)
     send_frame(nics[0], RT_BYTES, 0, 3);
     send_frame(nics[1], RT_BYTES, 0, 4);
     send_frame(nics[2], RT_BYTES, 0, 5);
-    send_frame(nics[3], RT_BYTES, 0, 6);
+    for (unsigned number = 6; number <= 9; number++) {
+        send_frame(nics[3], 1514, 0, number);
+    }
     at_ns += 1538 * RT_US;
     for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
         size_t bytes = rt_wire_expect(vm, order[i].wire, at_ns, frame);
@@ -332,7 +340,7 @@ static void test_policing(void)
 
     /* A period after the last one was due to come, nothing is left of it. */
     rt_step_to(vm, RT_START_NS + 30 * RT_MS);
-    send_frame(nics[0], RT_BYTES, 0, 7);
+    send_frame(nics[0], RT_BYTES, 0, 10);
     g_assert_cmpuint(rt_port_counter(vm, "r0", "postponed"), ==, 2);
     stop(vm, nics, NICS);
 }

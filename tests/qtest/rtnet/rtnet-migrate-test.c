@@ -335,14 +335,17 @@ static void test_deadline(void)
     check_deadline(500 * RT_US + 1, true);
 }
 
-/* What came sooner than declared still waits its turn, and so does the next. */
+/*
+ * What came sooner than declared still waits its turn, and so does the next,
+ * which is more than 20 ms too early: it lets others go first.
+ */
 static void test_policing(void)
 {
     Bed *bed = bed_start(2, "-object edf-scheduler,id=s0,rate-bps=8000000 "
-        "-device rtvnic,id=r0,netdev=n0,scheduler=s0,addr=4,deadline-us=10000,"
+        "-device rtvnic,id=r0,netdev=n0,scheduler=s0,addr=4,deadline-us=20000,"
         "period-us=10000,source-id=100,dscp=46 "
-        "-device rtvnic,id=r1,netdev=n1,scheduler=s0,addr=5,deadline-us=35000,"
-        "period-us=35000,source-id=101,dscp=46 ");
+        "-device rtvnic,id=r1,netdev=n1,scheduler=s0,addr=5,deadline-us=55000,"
+        "period-us=55000,source-id=101,dscp=46 ");
     RtVm *vm = bed->vm;
     uint8_t frame[RT_FRAME_MAX];
     static const unsigned order[] = { 0, 0, 0, 1, 0 };
@@ -350,12 +353,12 @@ static void test_policing(void)
 
     rt_wire_block(vm, 0);
     rt_wire_block(vm, 1);
-    /* Ordered as due after 10, 20 and 30 ms. */
+    /* Ordered as due after 20, 30 and 40 ms. */
     bed_send(bed, 0, 3);
     g_assert_cmpuint(rt_port_counter(vm, "r0", "postponed"), ==, 2);
     bed_migrate(bed, 40 * RT_MS);
 
-    /* After 40 and 35 ms. */
+    /* After 50 ms, but not eligible before 10; and after 55 ms. */
     bed_send(bed, 0, 1);
     bed_send(bed, 1, 1);
     g_assert_cmpuint(rt_port_counter(vm, "r0", "postponed"), ==, 1);

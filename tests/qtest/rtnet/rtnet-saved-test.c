@@ -116,9 +116,9 @@ static void test_snapshot(void)
 #define AT_N_FRAMES (AT_SEQUENCE + 4 + 8)
 #define AT_N_BYTES (AT_N_FRAMES + 4)
 #define AT_RECORDS (AT_N_BYTES + 4)
-#define RECORD_BYTES 53
+#define RECORD_BYTES 61
 #define AT_FRAME_BYTES AT_RECORDS
-#define AT_PADDING (AT_RECORDS + 29 + 20)
+#define AT_PADDING (AT_RECORDS + 37 + 20)
 #define AT_FLAGS (AT_PADDING + 2)
 #define AT_DSCP (AT_FLAGS + 1)
 #define AT_BYTES (AT_RECORDS + FRAMES * RECORD_BYTES)
