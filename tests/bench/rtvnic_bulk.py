@@ -22,7 +22,7 @@ import time
 import rtguest
 from rtguest import traffic
 
-SAMPLES = 7
+SAMPLES = 15
 WINDOW_S = 1.5
 WARM_UP_S = 0.5
 UDP_BYTES = 1400

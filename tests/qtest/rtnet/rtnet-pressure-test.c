@@ -336,6 +336,44 @@ static void test_unplug(const void *opaque)
     rt_vm_stop(vm);
 }
 
+/*
+ * Another NIC at the same port, after the first left while it waited.  A reset
+ * makes the NIC try once more: the queue has room since a frame is in flight.
+ */
+static void test_replug(const void *opaque)
+{
+    bool reset_first = opaque;
+    unsigned taken_pkts = QUEUE_PKTS + reset_first;
+    RtVm *vm = rt_vm_start(1, SCHEDULER(",queue-pkts=4") VIRTIO_NET(0));
+    RtNic *nic = rt_nic_start(vm, SLOT);
+    uint8_t frame[RT_FRAME_MAX];
+    uint64_t start_ns = vm->now_ns;
+
+    rt_wire_block(vm, 0);
+    post_frames(nic, 0, 20);
+    if (reset_first) {
+        rt_nic_reset(nic);
+    }
+    qpci_unplug_acpi_device_test(vm->qts, "v0", SLOT);
+    rt_nic_free(nic);
+    qtest_qmp_device_add(vm->qts, "virtio-net-pci", "v0",
+                         "{ 'netdev': 'p0', 'addr': '4',"
+                         "  'queue_reset': false }");
+    rt_settle(vm);
+    rt_wire_unblock(vm, 0);
+    expect_frames(vm, 0, 0, 1, start_ns);
+    expect_frames(vm, 0, 1, taken_pkts, start_ns + FRAME_NS);
+    rt_wire_expect_none(vm, vm->now_ns + 10 * FRAME_NS);
+
+    nic = rt_nic_start(vm, SLOT);
+    start_ns = vm->now_ns;
+    post_frames(nic, 100, 120);
+    expect_frames(vm, 0, 100, 120, start_ns);
+    g_assert_cmpuint(rt_wire_receive(vm, 0, frame), ==, 0);
+    rt_nic_free(nic);
+    rt_vm_stop(vm);
+}
+
 /* The same for an rtvnic, whose port goes with it. */
 static void test_unplug_rtvnic(void)
 {
@@ -456,6 +494,8 @@ int main(int argc, char **argv)
     }
     qtest_add_data_func("rtnet/pressure/unplug/queue-full", NULL, test_unplug);
     qtest_add_data_func("rtnet/pressure/unplug/backend-full", "", test_unplug);
+    qtest_add_data_func("rtnet/pressure/unplug/replug", NULL, test_replug);
+    qtest_add_data_func("rtnet/pressure/unplug/reset-replug", "", test_replug);
     qtest_add_func("rtnet/pressure/unplug/rtvnic", test_unplug_rtvnic);
     qtest_add_data_func("rtnet/pressure/link/netdev", "n0", test_link_down);
     qtest_add_data_func("rtnet/pressure/link/port", "p0", test_link_down);
