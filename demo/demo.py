@@ -86,6 +86,16 @@ def introduce():
               'will show that, too.', flush=True)
 
 
+def verdict(summary):
+    """Print which promises were broken, and the host's excuse; exit status."""
+    broken = summary.broken_promises()
+    for sentence in broken:
+        print('BROKEN:', sentence)
+    if broken and summary.excuse():
+        print(summary.excuse())
+    return 1 if broken else 0
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit('terminated'))
     try:
@@ -112,12 +122,7 @@ def main():
         print('Plot:   ', os.path.relpath(picture))
     else:
         print('No plot: matplotlib is missing (Debian: python3-matplotlib).')
-    broken = summary.broken_promises()
-    for sentence in broken:
-        print('BROKEN:', sentence)
-    if broken and summary.excuse():
-        print(summary.excuse())
-    return 1 if broken else 0
+    return verdict(summary)
 
 
 if __name__ == '__main__':

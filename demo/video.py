@@ -93,12 +93,7 @@ def main():
     else:
         print('No picture: matplotlib is missing (Debian: '
               'python3-matplotlib).')
-    broken = summary.broken_promises()
-    for sentence in broken:
-        print('BROKEN:', sentence)
-    if broken and summary.excuse():
-        print(summary.excuse())
-    return 1 if broken else 0
+    return demo.verdict(summary)
 
 
 if __name__ == '__main__':
