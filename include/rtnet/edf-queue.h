@@ -101,7 +101,7 @@ void edf_queue_attach(EdfQueue *q, EdfSource *src);
  */
 EdfItem *edf_queue_detach(EdfQueue *q, EdfSource *src);
 
-/* -- The three verbs ----------------------------------------------------- */
+/* -- In and out ----------------------------------------------------------- */
 
 /*
  * @turn: times on any clock, below 2^61; ignored by the policies that do not

@@ -190,7 +190,7 @@ EdfItem *edf_queue_detach(EdfQueue *q, EdfSource *src)
     return chain;
 }
 
-/* -- The three verbs ------------------------------------------------------- */
+/* -- In and out ------------------------------------------------------------- */
 
 static uint64_t rank_of(const EdfQueue *q, EdfBand band, uint64_t deadline_ns,
                         uint64_t arrival)
