@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Packed virtqueue: one ring of descriptors, which the driver makes available
+ * and the device makes used where they stand (VIRTIO 1.2, 2.8).
+ *
+ * A descriptor is available if its AVAIL flag is, and its USED flag is not, our
+ * wrap counter, which flips each time the ring is round.  As chains are given
+ * back in order and none is held, the next used one is where the next available
+ * one is.
+ *
+ * Threads: see vring.h.
+ */
+#include "vring-impl.h"
+
+#define F_AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
+#define F_USED (1u << VRING_PACKED_DESC_F_USED)
+#define EVENT_WRAP (1u << VRING_PACKED_EVENT_F_WRAP_CTR)
+
+static bool is_available(uint16_t flags, bool wrap)
+{
+    return !!(flags & F_AVAIL) == wrap && !!(flags & F_USED) != wrap;
+}
+
+static uint16_t load_flags(const struct vring_packed_desc *d)
+{
+    /* Pairs with the driver's release of the flags, which it writes last. */
+    return GUINT16_FROM_LE(__atomic_load_n(&d->flags, __ATOMIC_ACQUIRE));
+}
+
+/* -- Fetch ----------------------------------------------------------------- */
+
+/* A chain of several descriptors; @d is the first, at @slot. */
+static bool add_chain(Vring *r, VringBurst *b, VringChain *chain,
+                      unsigned slot, VringDesc d)
+{
+    for (;;) {
+        if (!vring_add_segment(r, b, chain, &d)) {
+            return false;
+        }
+        if (!(d.flags & VRING_DESC_F_NEXT)) {
+            chain->id = d.x;
+            return true;
+        }
+        if (++chain->slots > r->size) {
+            return vring_fail(r, VRING_BAD_LOOP);
+        }
+        slot = slot + 1 < r->size ? slot + 1 : 0;
+        d = vring_read_desc(&r->at.packed.desc[slot], true);
+        if (d.flags & VRING_DESC_F_INDIRECT) {
+            return vring_fail(r, VRING_BAD_INDIRECT);
+        }
+    }
+}
+
+unsigned vring_packed_fetch(Vring *r, VringBurst *b, unsigned max)
+{
+    unsigned slot = r->next, slots = 0;
+    bool wrap = r->wrap;
+
+    b->n = b->segments = 0;
+    while (b->n < max && slots < r->size) {
+        const struct vring_packed_desc *at = &r->at.packed.desc[slot];
+        VringChain *chain = &b->chain[b->n];
+        bool added;
+        VringDesc d;
+
+        if (!is_available(load_flags(at), wrap)) {
+            break;
+        }
+        d = vring_read_desc(at, true);
+        *chain = (VringChain) { .first = b->segments, .id = d.x, .slots = 1 };
+        if (G_LIKELY(!(d.flags & (VRING_DESC_F_NEXT |
+                                  VRING_DESC_F_INDIRECT)))) {
+            added = vring_add_segment(r, b, chain, &d);
+        } else if (!(d.flags & VRING_DESC_F_INDIRECT)) {
+            added = add_chain(r, b, chain, slot, d);
+        } else if (!(d.flags & VRING_DESC_F_NEXT)) {
+            added = vring_add_indirect(r, b, chain, &d);
+        } else {
+            added = vring_fail(r, VRING_BAD_INDIRECT);
+        }
+        if (added && (chain->id >= r->size || slots + chain->slots > r->size)) {
+            added = vring_fail(r, chain->id >= r->size ? VRING_BAD_ID
+                                                       : VRING_BAD_LOOP);
+        }
+        if (G_UNLIKELY(!added)) {
+            break;
+        }
+        b->n++;
+        slots += chain->slots;
+        slot += chain->slots;
+        if (slot >= r->size) {
+            slot -= r->size;
+            wrap = !wrap;
+        }
+        if (G_UNLIKELY(b->segments > VRING_BURST)) {
+            break;              /* the next may need all of the rest */
+        }
+    }
+    return b->n;
+}
+
+/* -- Complete -------------------------------------------------------------- */
+
+void vring_packed_complete(Vring *r, const VringBurst *b, unsigned n,
+                           const uint32_t *written)
+{
+    struct vring_packed_desc *first = &r->at.packed.desc[r->next];
+    uint16_t first_flags = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct vring_packed_desc *d = &r->at.packed.desc[r->next];
+        uint16_t flags = (r->wrap ? F_AVAIL | F_USED : 0) |
+                         (written ? VRING_DESC_F_WRITE : 0);
+
+        d->id = GUINT16_TO_LE(b->chain[i].id);
+        d->len = GUINT32_TO_LE(written ? written[i] : 0);
+        if (i == 0) {
+            first_flags = flags;
+        } else {
+            /* Pairs with the driver's acquire of the flags. */
+            __atomic_store_n(&d->flags, GUINT16_TO_LE(flags), __ATOMIC_RELEASE);
+        }
+        r->unkicked_slots += b->chain[i].slots;
+        r->next += b->chain[i].slots;
+        if (r->next >= r->size) {
+            r->next -= r->size;
+            r->wrap = !r->wrap;
+        }
+    }
+    if (n > 0) {
+        /* The driver stops at the first that is not used: it goes last. */
+        __atomic_store_n(&first->flags, GUINT16_TO_LE(first_flags),
+                         __ATOMIC_RELEASE);
+    }
+    if (G_UNLIKELY(r->used_guest_addr)) {
+        guest_mem_dirty(r->mem, r->used_guest_addr,
+                        r->size * sizeof(*first));
+    }
+}
+
+/* -- Kicks ----------------------------------------------------------------- */
+
+bool vring_packed_wants_kick(Vring *r)
+{
+    const struct vring_packed_desc_event *e = r->at.packed.driver;
+    uint32_t unkicked = r->unkicked_slots;
+    uint16_t flags, off_wrap;
+    unsigned off;
+    bool same_lap;
+
+    if (unkicked == 0) {
+        return false;
+    }
+    r->unkicked_slots = 0;
+    /* Used flags before their event; pairs with the driver's barrier between
+     * event and flags. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    flags = GUINT16_FROM_LE(__atomic_load_n(&e->flags, __ATOMIC_ACQUIRE));
+    if (flags == VRING_PACKED_EVENT_FLAG_DISABLE) {
+        return false;
+    }
+    if (flags != VRING_PACKED_EVENT_FLAG_DESC || !r->event_idx) {
+        return true;
+    }
+    off_wrap = GUINT16_FROM_LE(__atomic_load_n(&e->off_wrap,
+                                               __ATOMIC_RELAXED));
+    off = off_wrap & ~EVENT_WRAP;
+    same_lap = !!(off_wrap & EVENT_WRAP) == r->wrap;
+    if (off >= r->size) {
+        return true;            /* nonsense; one kick too many is harmless */
+    }
+    /* How long ago did we pass the slot that the driver waits for? */
+    if (same_lap) {
+        return off < r->next && r->next - off <= unkicked;
+    }
+    return off >= r->next && (unsigned)(r->next + r->size - off) <= unkicked;
+}
+
+bool vring_packed_ask_kicks(Vring *r, bool ask)
+{
+    struct vring_packed_desc_event *e = r->at.packed.device;
+    const struct vring_packed_desc *next = &r->at.packed.desc[r->next];
+
+    __atomic_store_n(&e->flags,
+                     GUINT16_TO_LE(ask ? VRING_PACKED_EVENT_FLAG_ENABLE
+                                       : VRING_PACKED_EVENT_FLAG_DISABLE),
+                     __ATOMIC_RELAXED);
+    if (!ask) {
+        return false;
+    }
+    /* Our event before their flags; pairs with the driver's barrier between
+     * flags and event. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return is_available(load_flags(next), r->wrap);
+}
