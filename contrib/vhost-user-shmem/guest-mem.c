@@ -331,7 +331,7 @@ bool guest_mem_set_log(GuestMem *m, int fd, uint64_t offset, uint64_t bytes,
     return true;
 }
 
-void guest_mem_log_pages(const GuestMem *m, uint64_t guest_addr, uint64_t bytes)
+void guest_mem_log(const GuestMem *m, uint64_t guest_addr, uint64_t bytes)
 {
     uint64_t page = guest_addr / GUEST_LOG_PAGE_BYTES;
     uint64_t last = bytes ? (guest_addr + bytes - 1) / GUEST_LOG_PAGE_BYTES
@@ -340,5 +340,17 @@ void guest_mem_log_pages(const GuestMem *m, uint64_t guest_addr, uint64_t bytes)
     /* A region that came later may lie behind the bitmap's end. */
     for (; page <= last && page < m->log_pages; page++) {
         __atomic_fetch_or(&m->log[page / 8], 1 << page % 8, __ATOMIC_RELEASE);
+    }
+}
+
+void guest_mem_log_host(const GuestMem *m, const uint8_t *data, uint64_t bytes)
+{
+    for (unsigned i = 0; i < m->n; i++) {
+        const GuestRegion *r = &m->region[i];
+
+        if (data >= r->host && (uint64_t)(data - r->host) < r->bytes) {
+            guest_mem_log(m, r->guest_addr + (data - r->host), bytes);
+            return;
+        }
     }
 }

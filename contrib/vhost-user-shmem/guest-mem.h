@@ -127,15 +127,16 @@ static inline bool guest_mem_is_lost(const GuestMem *m)
 
 /* -- Dirty pages ----------------------------------------------------------- */
 
-void guest_mem_log_pages(const GuestMem *m, uint64_t guest_addr,
-                         uint64_t bytes);
+void guest_mem_log(const GuestMem *m, uint64_t guest_addr, uint64_t bytes);
+void guest_mem_log_host(const GuestMem *m, const uint8_t *data, uint64_t bytes);
 
-/* This was written; call it after writing. */
-static inline void guest_mem_dirty(const GuestMem *m, uint64_t guest_addr,
+/* @bytes at @data, which lies within one region, were written; call it after
+ * writing. */
+static inline void guest_mem_dirty(const GuestMem *m, const uint8_t *data,
                                    uint64_t bytes)
 {
     if (G_UNLIKELY(m->log)) {
-        guest_mem_log_pages(m, guest_addr, bytes);
+        guest_mem_log_host(m, data, bytes);
     }
 }
 

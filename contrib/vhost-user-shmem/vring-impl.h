@@ -52,7 +52,6 @@ static inline bool vring_add_segment(Vring *r, VringBurst *b,
     if (G_UNLIKELY(!s->data)) {
         return vring_fail(r, VRING_BAD_ADDRESS);
     }
-    s->guest_addr = d->addr;
     s->bytes = d->bytes;
     b->segments++;
     chain->segments++;
@@ -80,6 +79,53 @@ static inline VringDesc vring_read_desc(const void *at, bool packed)
         .flags = rest >> (packed ? 48 : 32),
         .x = rest >> (packed ? 32 : 48),
     };
+}
+
+/*
+ * Nearly all chains are one descriptor, in the region where the last one was.
+ * This is what decides that, apart from the Vring, so that the compiler keeps
+ * it in registers while it writes a burst.
+ */
+typedef struct VringFast {
+    uint64_t guest_addr;
+    uint64_t bytes;
+    uint8_t *host;
+    uint16_t flags;             /* such a descriptor has these */
+} VringFast;
+
+static inline VringFast vring_fast(const Vring *r)
+{
+    const GuestRegion *region = &r->mem->region[r->mem_hint];
+
+    return (VringFast) {
+        .guest_addr = region->guest_addr,
+        .bytes = region->bytes,
+        .host = region->host,
+        .flags = r->kind == VRING_RX ? VRING_DESC_F_WRITE : 0,
+    };
+}
+
+/* Is @d such a chain?  Then it becomes @chain with @segment. */
+static inline bool vring_add_fast(const VringFast *f, VringChain *chain,
+                                  VringSegment *segment, unsigned first,
+                                  const VringDesc *d, uint16_t flags,
+                                  uint16_t id)
+{
+    uint64_t offset = d->addr - f->guest_addr;
+
+    /* No region ends where 64 bits do: the sum does not overflow. */
+    if (G_UNLIKELY(flags != f->flags || offset >= f->bytes ||
+                   offset + d->bytes > f->bytes)) {
+        return false;
+    }
+    chain->bytes = d->bytes;
+    chain->first = first;
+    chain->segments = 1;
+    chain->id = id;
+    chain->slots = 1;
+    segment->data = f->host + offset;
+    segment->bytes = d->bytes;
+    return true;
 }
 
 /* The table that @d names, all of it, into @chain. */

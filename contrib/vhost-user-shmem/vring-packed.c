@@ -52,50 +52,99 @@ static bool add_chain(Vring *r, VringBurst *b, VringChain *chain,
     }
 }
 
+/* Where a fetch is: behind b->n chains. */
+typedef struct Place {
+    unsigned slot;
+    unsigned slots;             /* passed so far */
+    bool wrap;
+} Place;
+
+static void pass(const Vring *r, Place *p, unsigned slots)
+{
+    p->slots += slots;
+    p->slot += slots;
+    if (p->slot >= r->size) {
+        p->slot -= r->size;
+        p->wrap = !p->wrap;
+    }
+}
+
+/*
+ * Chains b->n up to @max, as long as they are of the usual kind, and up to the
+ * ring's end.
+ */
+static G_GNUC_NO_INLINE void add_usual(const Vring *r, VringBurst *b,
+                                       unsigned max, Place *p)
+{
+    const struct vring_packed_desc *at = &r->at.packed.desc[p->slot];
+    unsigned size = r->size, n = b->n, segments = b->segments;
+    unsigned left = MIN(size - p->slot, size - p->slots);
+    uint16_t turn = p->wrap ? F_AVAIL : F_USED;
+    VringFast fast = vring_fast(r);
+    unsigned from = n;
+
+    if (max - n > left) {
+        max = n + left;
+    }
+    fast.flags |= turn;
+    for (; n < max; n++, at++, segments++) {
+        /* A descriptor like this is available, too. */
+        uint16_t flags = load_flags(at);
+        VringDesc d = vring_read_desc(at, true);
+
+        if (d.x >= size ||
+            !vring_add_fast(&fast, &b->chain[n], &b->segment[segments],
+                            segments, &d, flags, d.x)) {
+            break;
+        }
+    }
+    b->n = n;
+    b->segments = segments;
+    pass(r, p, n - from);
+}
+
+/* Chain b->n, whatever it is; false if it is not there or the ring failed. */
+static bool add_any(Vring *r, VringBurst *b, Place *p)
+{
+    const struct vring_packed_desc *at = &r->at.packed.desc[p->slot];
+    VringChain *chain = &b->chain[b->n];
+    bool added;
+    VringDesc d;
+
+    if (p->slots >= r->size || !is_available(load_flags(at), p->wrap)) {
+        return false;
+    }
+    d = vring_read_desc(at, true);
+    *chain = (VringChain) { .first = b->segments, .id = d.x, .slots = 1 };
+    if (!(d.flags & VRING_DESC_F_INDIRECT)) {
+        added = add_chain(r, b, chain, p->slot, d);
+    } else if (!(d.flags & VRING_DESC_F_NEXT)) {
+        added = vring_add_indirect(r, b, chain, &d);
+    } else {
+        added = vring_fail(r, VRING_BAD_INDIRECT);
+    }
+    if (!added) {
+        return false;
+    }
+    if (chain->id >= r->size) {
+        return vring_fail(r, VRING_BAD_ID);
+    }
+    if (p->slots + chain->slots > r->size) {
+        return vring_fail(r, VRING_BAD_LOOP);
+    }
+    pass(r, p, chain->slots);
+    return true;
+}
+
 unsigned vring_packed_fetch(Vring *r, VringBurst *b, unsigned max)
 {
-    unsigned slot = r->next, slots = 0;
-    bool wrap = r->wrap;
+    Place p = { .slot = r->next, .wrap = r->wrap };
 
     b->n = b->segments = 0;
-    while (b->n < max && slots < r->size) {
-        const struct vring_packed_desc *at = &r->at.packed.desc[slot];
-        VringChain *chain = &b->chain[b->n];
-        bool added;
-        VringDesc d;
-
-        if (!is_available(load_flags(at), wrap)) {
-            break;
-        }
-        d = vring_read_desc(at, true);
-        *chain = (VringChain) { .first = b->segments, .id = d.x, .slots = 1 };
-        if (G_LIKELY(!(d.flags & (VRING_DESC_F_NEXT |
-                                  VRING_DESC_F_INDIRECT)))) {
-            added = vring_add_segment(r, b, chain, &d);
-        } else if (!(d.flags & VRING_DESC_F_INDIRECT)) {
-            added = add_chain(r, b, chain, slot, d);
-        } else if (!(d.flags & VRING_DESC_F_NEXT)) {
-            added = vring_add_indirect(r, b, chain, &d);
-        } else {
-            added = vring_fail(r, VRING_BAD_INDIRECT);
-        }
-        if (added && (chain->id >= r->size || slots + chain->slots > r->size)) {
-            added = vring_fail(r, chain->id >= r->size ? VRING_BAD_ID
-                                                       : VRING_BAD_LOOP);
-        }
-        if (G_UNLIKELY(!added)) {
-            break;
-        }
+    /* A long chain may need all segments that are left: it ends the burst. */
+    while (add_usual(r, b, max, &p), b->n < max &&
+           b->segments <= VRING_BURST && add_any(r, b, &p)) {
         b->n++;
-        slots += chain->slots;
-        slot += chain->slots;
-        if (slot >= r->size) {
-            slot -= r->size;
-            wrap = !wrap;
-        }
-        if (G_UNLIKELY(b->segments > VRING_BURST)) {
-            break;              /* the next may need all of the rest */
-        }
     }
     return b->n;
 }
@@ -133,9 +182,8 @@ void vring_packed_complete(Vring *r, const VringBurst *b, unsigned n,
         __atomic_store_n(&first->flags, GUINT16_TO_LE(first_flags),
                          __ATOMIC_RELEASE);
     }
-    if (G_UNLIKELY(r->used_guest_addr)) {
-        guest_mem_dirty(r->mem, r->used_guest_addr,
-                        r->size * sizeof(*first));
+    if (G_UNLIKELY(r->log_used && r->mem->log)) {
+        guest_mem_log(r->mem, r->used_guest_addr, r->size * sizeof(*first));
     }
 }
 

@@ -38,7 +38,7 @@ static const __virtio16 *used_event(const Vring *r)
 
 /* -- Fetch ----------------------------------------------------------------- */
 
-/* All other than one direct descriptor; @d is the first. */
+/* The chain that begins with @d, whatever it is. */
 static bool add_chain(Vring *r, VringBurst *b, VringChain *chain, VringDesc d)
 {
     unsigned seen = 1;
@@ -65,12 +65,53 @@ static bool add_chain(Vring *r, VringBurst *b, VringChain *chain, VringDesc d)
     }
 }
 
+/* Chains b->n up to @max, as long as they are of the usual kind. */
+static G_GNUC_NO_INLINE void add_usual(const Vring *r, VringBurst *b,
+                                       unsigned max)
+{
+    const __virtio16 *heads = r->at.split.avail->ring;
+    const struct vring_desc *desc = r->at.split.desc;
+    VringFast fast = vring_fast(r);
+    unsigned size = r->size, mask = size - 1, at = r->next + b->n;
+    unsigned segments = b->segments, n;
+
+    for (n = b->n; n < max; n++, at++, segments++) {
+        unsigned head = load_le16(&heads[at & mask], __ATOMIC_RELAXED);
+        VringDesc d;
+
+        if (G_UNLIKELY(head >= size)) {
+            break;
+        }
+        d = vring_read_desc(&desc[head], false);
+        if (!vring_add_fast(&fast, &b->chain[n], &b->segment[segments],
+                            segments, &d, d.flags, head)) {
+            break;
+        }
+    }
+    b->n = n;
+    b->segments = segments;
+}
+
+/* Chain b->n, whatever it is. */
+static bool add_any(Vring *r, VringBurst *b)
+{
+    uint16_t at = (r->next + b->n) & (r->size - 1);
+    uint16_t head = load_le16(&r->at.split.avail->ring[at], __ATOMIC_RELAXED);
+    VringChain *chain = &b->chain[b->n];
+
+    if (head >= r->size) {
+        return vring_fail(r, VRING_BAD_HEAD);
+    }
+    *chain = (VringChain) { .first = b->segments, .id = head, .slots = 1 };
+    return add_chain(r, b, chain,
+                     vring_read_desc(&r->at.split.desc[head], false));
+}
+
 unsigned vring_split_fetch(Vring *r, VringBurst *b, unsigned max)
 {
-    const struct vring_avail *avail = r->at.split.avail;
     /* Pairs with the driver's release of the ring and descriptors. */
-    uint16_t ready = load_le16(&avail->idx, __ATOMIC_ACQUIRE) - r->next;
-    uint16_t mask = r->size - 1;
+    uint16_t ready = load_le16(&r->at.split.avail->idx, __ATOMIC_ACQUIRE) -
+                     r->next;
 
     b->n = b->segments = 0;
     if (G_UNLIKELY(ready > r->size)) {
@@ -80,32 +121,23 @@ unsigned vring_split_fetch(Vring *r, VringBurst *b, unsigned max)
     if (max > ready) {
         max = ready;
     }
-    while (b->n < max) {
-        uint16_t head = load_le16(&avail->ring[(r->next + b->n) & mask],
-                                  __ATOMIC_RELAXED);
-        VringChain *chain = &b->chain[b->n];
-        VringDesc d;
-
-        if (G_UNLIKELY(head >= r->size)) {
-            vring_fail(r, VRING_BAD_HEAD);
-            break;
-        }
-        *chain = (VringChain) { .first = b->segments, .id = head, .slots = 1 };
-        d = vring_read_desc(&r->at.split.desc[head], false);
-        if (G_LIKELY(!(d.flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)))
-            ? !vring_add_segment(r, b, chain, &d)
-            : !add_chain(r, b, chain, d)) {
-            break;
-        }
+    /* A long chain may need all segments that are left: it ends the burst. */
+    while (add_usual(r, b, max), b->n < max && b->segments <= VRING_BURST &&
+           add_any(r, b)) {
         b->n++;
-        if (G_UNLIKELY(b->segments > VRING_BURST)) {
-            break;              /* the next may need all of the rest */
-        }
     }
     return b->n;
 }
 
 /* -- Complete -------------------------------------------------------------- */
+
+/* All of it, with the event field behind it: a few pages. */
+static void log_used(const Vring *r)
+{
+    if (G_UNLIKELY(r->log_used && r->mem->log)) {
+        guest_mem_log(r->mem, r->used_guest_addr, 6 + 8 * (uint64_t)r->size);
+    }
+}
 
 void vring_split_complete(Vring *r, const VringBurst *b, unsigned n,
                           const uint32_t *written)
@@ -119,14 +151,11 @@ void vring_split_complete(Vring *r, const VringBurst *b, unsigned n,
         e->id = GUINT32_TO_LE(b->chain[i].id);
         e->len = GUINT32_TO_LE(written ? written[i] : 0);
     }
-    if (G_UNLIKELY(r->used_guest_addr)) {
-        guest_mem_dirty(r->mem, r->used_guest_addr,
-                        sizeof(*used) + r->size * sizeof(used->ring[0]));
-    }
     r->next += n;
     r->unkicked_slots += n;
     /* Pairs with the driver's acquire of idx. */
     __atomic_store_n(&used->idx, GUINT16_TO_LE(r->next), __ATOMIC_RELEASE);
+    log_used(r);
 }
 
 /* -- Kicks ----------------------------------------------------------------- */
@@ -161,11 +190,7 @@ bool vring_split_ask_kicks(Vring *r, bool ask)
     } else {
         return false;           /* the field stays behind, which is enough */
     }
-    if (G_UNLIKELY(r->used_guest_addr)) {
-        guest_mem_dirty(r->mem, r->used_guest_addr,
-                        sizeof(*r->at.split.used) +
-                        r->size * sizeof(r->at.split.used->ring[0]) + 2);
-    }
+    log_used(r);
     if (!ask) {
         return false;
     }

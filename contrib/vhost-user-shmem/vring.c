@@ -80,7 +80,8 @@ bool vring_start(Vring *r, const VringSpec *spec, const GuestMem *mem,
         .kind = spec->kind,
         .next = spec->packed ? base & 0x7fff : base,
         .wrap = spec->packed && base & 0x8000,
-        .used_guest_addr = spec->log_used ? spec->used_guest_addr : 0,
+        .log_used = spec->log_used,
+        .used_guest_addr = spec->used_guest_addr,
     };
 
     if (spec->size == 0 || spec->size > VRING_MAX_SIZE ||

@@ -64,8 +64,7 @@ typedef enum VringError {
 } VringError;
 
 typedef struct VringSegment {
-    uint8_t *data;
-    uint64_t guest_addr;        /* for the dirty bitmap */
+    uint8_t *data;              /* within one region; written: guest_mem_dirty() */
     uint32_t bytes;
 } VringSegment;
 
@@ -112,7 +111,8 @@ typedef struct Vring {
     /* Chains completed since the driver was last asked, in ring slots. */
     uint32_t unkicked_slots;
 
-    /* For the dirty bitmap; 0: the ring itself is not logged. */
+    /* For the dirty bitmap. */
+    bool log_used;
     uint64_t used_guest_addr;
 } Vring;
 
@@ -125,8 +125,8 @@ typedef struct VringSpec {
     uint64_t desc_user_addr;
     uint64_t avail_user_addr;       /* packed: driver's event structure */
     uint64_t used_user_addr;        /* packed: device's event structure */
-    bool log_used;
-    uint64_t used_guest_addr;       /* if log_used */
+    bool log_used;                  /* note in the dirty bitmap what is ... */
+    uint64_t used_guest_addr;       /* ... written here: packed, descriptors */
 } VringSpec;
 
 /* -- Life ------------------------------------------------------------------ */

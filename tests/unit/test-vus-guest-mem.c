@@ -271,7 +271,7 @@ static void test_log(void)
     g_autoptr(GError) error = NULL;
 
     add(m, fd, spec);
-    guest_mem_dirty(m, 0, MIB);                     /* to nobody */
+    guest_mem_dirty(m, m->region[0].host, MIB);     /* to nobody */
     g_assert_false(guest_mem_set_log(m, log_fd, 0, bytes - 1, &error));
     g_assert_error(error, GUEST_MEM_ERROR, GUEST_MEM_ERROR_PEER);
     g_clear_error(&error);
@@ -281,19 +281,19 @@ static void test_log(void)
     g_assert_false(guest_mem_set_log(m, log_fd, 0, UINT64_MAX, NULL));
     g_assert_true(guest_mem_set_log(m, log_fd, 64, bytes, NULL));
 
-    guest_mem_dirty(m, PAGE - 1, 2);
+    guest_mem_dirty(m, m->region[0].host + PAGE - 1, 2);
     g_assert_cmphex(bits[64], ==, 3);
-    guest_mem_dirty(m, 9 * PAGE, PAGE);
+    guest_mem_dirty(m, m->region[0].host + 9 * PAGE, PAGE);
     g_assert_cmphex(bits[65], ==, 2);
-    guest_mem_dirty(m, 4 * MIB - 1, 1);
+    guest_mem_log(m, 4 * MIB - 1, 1);
     g_assert_cmphex(bits[64 + bytes - 1], ==, 0x80);
-    guest_mem_dirty(m, 17 * PAGE, 0);
+    guest_mem_log(m, 17 * PAGE, 0);
     g_assert_cmphex(bits[66], ==, 2);
-    guest_mem_dirty(m, 4 * MIB, MIB);               /* behind the bitmap */
+    guest_mem_log(m, 4 * MIB, MIB);                 /* behind the bitmap */
     g_assert_cmphex(bits[64 + bytes], ==, 0);
 
     g_assert_true(guest_mem_set_log(m, -1, 0, 0, NULL));
-    guest_mem_dirty(m, 20 * PAGE, 1);
+    guest_mem_dirty(m, m->region[0].host + 20 * PAGE, 1);
     g_assert_cmphex(bits[66], ==, 2);
     munmap(bits, PAGE);
     guest_mem_clear(m);
