@@ -63,8 +63,7 @@ static void guard_give_up(void *map)
     }
 }
 
-static void on_sigbus(int number G_GNUC_UNUSED, siginfo_t *info,
-                      void *context G_GNUC_UNUSED)
+static void on_sigbus(int number, siginfo_t *info, void *context)
 {
     uintptr_t at = (uintptr_t)info->si_addr;
     int saved_errno = errno;
@@ -240,6 +239,16 @@ bool guest_mem_remove(GuestMem *m, const GuestRegionSpec *spec, GError **error)
     PEER_ERROR(error, "there is no region of 0x%" PRIx64 " bytes at 0x%" PRIx64
                " to be removed", spec->bytes, spec->guest_addr);
     return false;
+}
+
+void guest_mem_take_regions(GuestMem *to, GuestMem *from)
+{
+    g_assert(to->n == 0);
+    memcpy(to->region, from->region, sizeof(to->region));
+    memset(from->region, 0, sizeof(from->region));
+    to->n = from->n;
+    from->n = 0;
+    from->lost = false;
 }
 
 static void forget_log(GuestMem *m)

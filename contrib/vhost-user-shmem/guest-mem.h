@@ -79,6 +79,9 @@ bool guest_mem_add(GuestMem *m, const GuestRegionSpec *spec, int fd,
 bool guest_mem_remove(GuestMem *m, const GuestRegionSpec *spec,
                       GError **error);
 
+/* Move all regions to @to, which has none: put aside while others are tried. */
+void guest_mem_take_regions(GuestMem *to, GuestMem *from);
+
 /*
  * From now on note what is written, in @bytes of the file @fd at @offset; any
  * bitmap from before is let go.  @fd < 0: no more.

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "vu-conn.h"
+
+#define MAX_UNREAD_BYTES 4096
+
+/* One more than a message may have, so that too many can be told. */
+#define CONTROL_FDS (VU_MAX_FDS + 1)
+
+struct VuConn {
+    int fd;
+    VuMsg in;                   /* what has come of the next message */
+    size_t in_bytes;
+    GByteArray *out;
+};
+
+G_DEFINE_QUARK(vu-conn-error-quark, vu_conn_error)
+
+#define CONN_ERROR(error, ...) \
+    g_set_error(error, VU_CONN_ERROR, 0, __VA_ARGS__)
+
+/* -- Life ------------------------------------------------------------------ */
+
+VuConn *vu_conn_new(int fd)
+{
+    VuConn *c = g_new0(VuConn, 1);
+    int flags = fcntl(fd, F_GETFL);
+
+    c->fd = fd;
+    c->out = g_byte_array_new();
+    if (flags >= 0) {
+        fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    }
+    return c;
+}
+
+void vu_conn_free(VuConn *c)
+{
+    if (c) {
+        vu_msg_clear(&c->in);
+        g_byte_array_free(c->out, true);
+        close(c->fd);
+        g_free(c);
+    }
+}
+
+int vu_conn_fd(const VuConn *c)
+{
+    return c->fd;
+}
+
+void vu_msg_clear(VuMsg *m)
+{
+    for (unsigned i = 0; i < m->fds; i++) {
+        close(m->fd[i]);
+    }
+    m->fds = 0;
+}
+
+const char *vu_request_name(uint32_t request)
+{
+    static char unknown[sizeof("request 4294967295")];
+
+    switch (request) {
+#define VU_REQUEST_NAME(number, name) case number: return #name;
+    VU_REQUESTS(VU_REQUEST_NAME)
+#undef VU_REQUEST_NAME
+    default:
+        g_snprintf(unknown, sizeof(unknown), "request %u", request);
+        return unknown;
+    }
+}
+
+/* -- In -------------------------------------------------------------------- */
+
+/* The fds that came; false if they are more than a message can have. */
+static bool take_fds(VuConn *c, struct msghdr *msg)
+{
+    bool all = !(msg->msg_flags & MSG_CTRUNC);
+
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg;
+         cmsg = CMSG_NXTHDR(msg, cmsg)) {
+        unsigned n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+        if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        for (unsigned i = 0; i < n; i++) {
+            int fd;
+
+            memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
+            if (c->in.fds < VU_MAX_FDS) {
+                c->in.fd[c->in.fds++] = fd;
+            } else {
+                close(fd);
+                all = false;
+            }
+        }
+    }
+    return all;
+}
+
+/* Up to @bytes of the message, never into the next one. */
+static VuReceived receive_some(VuConn *c, void *to, size_t bytes,
+                               GError **error)
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(CONTROL_FDS * sizeof(int))];
+    } control;
+    struct iovec iov = { .iov_base = to, .iov_len = bytes };
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1,
+        .msg_control = &control, .msg_controllen = sizeof(control),
+    };
+    ssize_t got;
+
+    do {
+        got = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        return VU_RECEIVED_PART;
+    }
+    if (got < 0) {
+        CONN_ERROR(error, "receiving failed: %s", g_strerror(errno));
+        return VU_BROKEN;
+    }
+    if (!take_fds(c, &msg)) {
+        CONN_ERROR(error, "a message came with more than %d file descriptors",
+                   VU_MAX_FDS);
+        return VU_BROKEN;
+    }
+    if (got == 0) {
+        if (c->in_bytes == 0) {
+            return VU_CLOSED;
+        }
+        CONN_ERROR(error, "the connection ended within a message");
+        return VU_BROKEN;
+    }
+    c->in_bytes += got;
+    return VU_RECEIVED;
+}
+
+static bool check_header(const VuHeader *h, GError **error)
+{
+    if ((h->flags & VU_FLAG_VERSION_MASK) != VU_VERSION) {
+        CONN_ERROR(error, "%s has version %u of the protocol; only %u is known",
+                   vu_request_name(h->request), h->flags & VU_FLAG_VERSION_MASK,
+                   VU_VERSION);
+        return false;
+    }
+    if (h->flags & VU_FLAG_REPLY) {
+        CONN_ERROR(error, "%s came as a reply, though nothing was asked",
+                   vu_request_name(h->request));
+        return false;
+    }
+    if (h->payload_bytes > VU_MAX_PAYLOAD_BYTES) {
+        CONN_ERROR(error, "%s has %u bytes; no message has more than %d",
+                   vu_request_name(h->request), h->payload_bytes,
+                   VU_MAX_PAYLOAD_BYTES);
+        return false;
+    }
+    return true;
+}
+
+VuReceived vu_conn_receive(VuConn *c, VuMsg *m, GError **error)
+{
+    size_t header_bytes = sizeof(c->in.header);
+    VuReceived result;
+
+    while (c->in_bytes < header_bytes) {
+        result = receive_some(c, (uint8_t *)&c->in.header + c->in_bytes,
+                              header_bytes - c->in_bytes, error);
+        if (result != VU_RECEIVED) {
+            return result;
+        }
+        if (c->in_bytes == header_bytes && !check_header(&c->in.header, error)) {
+            return VU_BROKEN;
+        }
+    }
+    while (c->in_bytes < header_bytes + c->in.header.payload_bytes) {
+        size_t done = c->in_bytes - header_bytes;
+
+        result = receive_some(c, (uint8_t *)&c->in.payload + done,
+                              c->in.header.payload_bytes - done, error);
+        if (result != VU_RECEIVED) {
+            return result;
+        }
+    }
+    *m = c->in;
+    c->in = (VuMsg) { 0 };
+    c->in_bytes = 0;
+    return VU_RECEIVED;
+}
+
+/* -- Out ------------------------------------------------------------------- */
+
+bool vu_conn_flush(VuConn *c, GError **error)
+{
+    while (c->out->len > 0) {
+        ssize_t sent = send(c->fd, c->out->data, c->out->len,
+                            MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
+        if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            return true;
+        }
+        if (sent < 0) {
+            CONN_ERROR(error, "sending failed: %s", g_strerror(errno));
+            return false;
+        }
+        g_byte_array_remove_range(c->out, 0, sent);
+    }
+    return true;
+}
+
+bool vu_conn_reply(VuConn *c, const VuMsg *m, const void *payload,
+                   uint32_t bytes, GError **error)
+{
+    VuHeader h = {
+        .request = m->header.request,
+        .flags = VU_VERSION | VU_FLAG_REPLY,
+        .payload_bytes = bytes,
+    };
+
+    if (c->out->len + sizeof(h) + bytes > MAX_UNREAD_BYTES) {
+        CONN_ERROR(error, "the peer leaves %u bytes of answers unread",
+                   c->out->len);
+        return false;
+    }
+    g_byte_array_append(c->out, (const guint8 *)&h, sizeof(h));
+    g_byte_array_append(c->out, payload, bytes);
+    return vu_conn_flush(c, error);
+}
+
+bool vu_conn_wants_to_write(const VuConn *c)
+{
+    return c->out->len > 0;
+}
