@@ -343,11 +343,11 @@ bool guest_mem_set_log(GuestMem *m, int fd, uint64_t offset, uint64_t bytes,
 void guest_mem_log(const GuestMem *m, uint64_t guest_addr, uint64_t bytes)
 {
     uint64_t page = guest_addr / GUEST_LOG_PAGE_BYTES;
-    uint64_t last = bytes ? (guest_addr + bytes - 1) / GUEST_LOG_PAGE_BYTES
-                          : page;
+    uint64_t end = bytes ? (guest_addr + bytes - 1) / GUEST_LOG_PAGE_BYTES + 1
+                         : page;
 
     /* A region that came later may lie behind the bitmap's end. */
-    for (; page <= last && page < m->log_pages; page++) {
+    for (; page < MIN(end, m->log_pages); page++) {
         __atomic_fetch_or(&m->log[page / 8], 1 << page % 8, __ATOMIC_RELEASE);
     }
 }

@@ -179,7 +179,8 @@ VuReceived vu_conn_receive(VuConn *c, VuMsg *m, GError **error)
         if (result != VU_RECEIVED) {
             return result;
         }
-        if (c->in_bytes == header_bytes && !check_header(&c->in.header, error)) {
+        if (c->in_bytes == header_bytes &&
+            !check_header(&c->in.header, error)) {
             return VU_BROKEN;
         }
     }

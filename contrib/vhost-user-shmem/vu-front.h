@@ -59,7 +59,7 @@ typedef struct VuRing {
     VringSpec spec;
     bool has_addr;
     uint32_t base;
-    int kick_fd, call_fd, err_fd;   /* -1: none; kick: poll, call: do not tell */
+    int kick_fd, call_fd, err_fd;   /* -1: none; then we poll, and do not call */
 } VuRing;
 
 struct VuFront {

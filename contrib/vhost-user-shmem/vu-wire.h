@@ -19,7 +19,7 @@
 #define VU_FLAG_REPLY (1u << 2)
 #define VU_FLAG_NEED_REPLY (1u << 3)
 
-/* Longest payload, that of SET_MEM_TABLE with 8 regions; longest list of fds. */
+/* The longest payload is that of SET_MEM_TABLE, and so is the list of fds. */
 #define VU_MAX_TABLE_REGIONS 8
 #define VU_MAX_PAYLOAD_BYTES 264
 #define VU_MAX_FDS VU_MAX_TABLE_REGIONS

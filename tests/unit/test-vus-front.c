@@ -302,7 +302,8 @@ static void test_memory_changes(void)
     g_assert_true(bed->f.mem.region[0].host == host);
     g_assert_true(bed->f.ring[0].started);
 
-    g_assert_cmpuint(ask(bed, VU_GET_MAX_MEM_SLOTS), ==, GUEST_MEM_MAX_REGIONS);
+    g_assert_cmpuint(ask(bed, VU_GET_MAX_MEM_SLOTS), ==,
+                     GUEST_MEM_MAX_REGIONS);
     g_assert_cmpint(send_fd(bed, VU_ADD_MEM_REG, &more, sizeof(more),
                             memory_file(DRIVER_REGION_BYTES), true), ==,
                     VU_ANSWER);
