@@ -18,7 +18,9 @@ static inline void copy_head(uint8_t *to, const uint8_t *from, size_t bytes)
         memcpy(to, from, FRAME_HEAD_BYTES);
     } else if (bytes >= 64) {
         memcpy(to, from, 64);
-        memcpy(to + bytes - 64, from + bytes - 64, 64);
+        if (bytes > 64) {
+            memcpy(to + bytes - 64, from + bytes - 64, 64);
+        }
     } else if (bytes >= 32) {
         memcpy(to, from, 32);
         memcpy(to + bytes - 32, from + bytes - 32, 32);
@@ -97,6 +99,17 @@ bool frame_read(Frame *f, const VringBurst *b, const VringChain *chain,
 }
 
 /* -- Write ----------------------------------------------------------------- */
+
+/* The header in front of what takes @buffers chains; not a call for 12 bytes. */
+static inline void put_vnet(uint8_t *to, const Frame *f, uint16_t buffers,
+                            unsigned vnet_bytes)
+{
+    memcpy(to, &f->vnet, FRAME_VNET_OLD_BYTES);
+    if (vnet_bytes == FRAME_VNET_BYTES) {
+        buffers = GUINT16_TO_LE(buffers);
+        memcpy(to + FRAME_VNET_OLD_BYTES, &buffers, sizeof(buffers));
+    }
+}
 
 /* What is left of a frame to be written: header, head, rest. */
 typedef struct Source {
@@ -186,11 +199,11 @@ static FrameWritten write_any(const Frame *f, const VringBurst *b, unsigned *at,
                               FrameFormat format, const GuestMem *mem,
                               uint32_t written[VRING_BURST])
 {
-    struct virtio_net_hdr_v1 vnet = f->vnet;
+    uint8_t vnet[FRAME_VNET_BYTES];
     uint64_t bytes = format.vnet_bytes + (uint64_t)f->bytes;
     unsigned n = chains_for(b, *at, bytes, format.vnet_bytes);
     Source s = {
-        .data = (const uint8_t *)&vnet,
+        .data = vnet,
         .bytes = format.vnet_bytes,
         .f = f,
         .rest = {
@@ -205,7 +218,7 @@ static FrameWritten write_any(const Frame *f, const VringBurst *b, unsigned *at,
     if (n == 0) {
         return FRAME_NO_ROOM;
     }
-    vnet.num_buffers = GUINT16_TO_LE(n);
+    put_vnet(vnet, f, n, format.vnet_bytes);
     for (unsigned i = 0; i < n; i++, (*at)++) {
         written[*at] = fill_chain(&s, b, &b->chain[*at], mem);
     }
@@ -219,7 +232,6 @@ FrameWritten frame_write(const Frame *f, const VringBurst *b, unsigned *at,
     const VringChain *chain = &b->chain[*at];
     const VringSegment *to = &b->segment[chain->first];
     uint32_t rest_bytes = f->bytes - f->head_bytes, bytes;
-    struct virtio_net_hdr_v1 vnet;
     uint8_t *data;
 
     if (G_UNLIKELY(*at >= b->n || chain->segments != 1 ||
@@ -229,9 +241,7 @@ FrameWritten frame_write(const Frame *f, const VringBurst *b, unsigned *at,
         return write_any(f, b, at, format, mem, written);
     }
     data = to->data;
-    vnet = f->vnet;
-    vnet.num_buffers = GUINT16_TO_LE(1);
-    memcpy(data, &vnet, format.vnet_bytes);
+    put_vnet(data, f, 1, format.vnet_bytes);
     data += format.vnet_bytes;
     copy_head(data, f->head, f->head_bytes);
     if (rest_bytes > 0) {
