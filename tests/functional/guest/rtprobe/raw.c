@@ -29,23 +29,31 @@
 #define ETH_HEADER_BYTES 14
 #define ETHERTYPE_ALL 0x0003    /* ETH_P_ALL */
 
-static int packet_socket(const Option *dev, uint16_t protocol)
+/* Until it is bound, no frame comes. */
+static int packet_socket(void)
+{
+    int fd = socket(AF_PACKET, SOCK_RAW, 0);
+
+    if (fd < 0) {
+        die(true, "cannot open a packet socket");
+    }
+    return fd;
+}
+
+static void packet_bind(int fd, const Option *dev, uint16_t protocol)
 {
     struct sockaddr_ll address = {
         .sll_family = AF_PACKET,
         .sll_protocol = htons(protocol),
         .sll_ifindex = if_nametoindex(dev->value),
     };
-    int fd;
 
     if (!address.sll_ifindex) {
         die(true, "--%s %s", dev->name, dev->value);
     }
-    fd = socket(AF_PACKET, SOCK_RAW, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address))) {
-        die(true, "cannot open a packet socket on %s; is it up?", dev->value);
+    if (bind(fd, (struct sockaddr *)&address, sizeof(address))) {
+        die(true, "cannot bind a packet socket to %s; is it up?", dev->value);
     }
-    return fd;
 }
 
 int mode_raw_send(int argc, char **argv)
@@ -58,7 +66,8 @@ int mode_raw_send(int argc, char **argv)
     int fd;
 
     parse_options(argc, argv, o, 1);
-    fd = packet_socket(&o[0], 0);
+    fd = packet_socket();
+    packet_bind(fd, &o[0], 0);
     while (getline(&line, &room, stdin) > 0) {
         int n = hex_decode(line, frame, sizeof(frame));
 
@@ -135,7 +144,7 @@ int mode_raw_recv(int argc, char **argv)
     if (match_bytes < 0) {
         die(false, "--match %s: give hex digits in pairs", o[MATCH].value);
     }
-    fd = packet_socket(&o[DEV], ETHERTYPE_ALL);
+    fd = packet_socket();
     promiscuous.mr_ifindex = if_nametoindex(o[DEV].value);
     if (setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof(one)) ||
         setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof(one)) ||
@@ -143,6 +152,7 @@ int mode_raw_recv(int argc, char **argv)
                    sizeof(promiscuous))) {
         die(true, "cannot set up the packet socket");
     }
+    packet_bind(fd, &o[DEV], ETHERTYPE_ALL);
     deadline_ns = now_ns() + option_number(&o[TIMEOUT], 1, 3600000) * NS_PER_MS;
     printf("ready\n");
     fflush(stdout);
