@@ -1,33 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The two copies of a head, and the one copy of what is behind it.
- *
- * Nearly all frames come in one segment and go into one; that is the short way
- * in both functions.
+ * Frames in several segments, or into several.
  *
  * Threads: caller-owned state.
  */
-#include <string.h>
-
 #include "frame.h"
-
-/* Up to FRAME_HEAD_BYTES; no call, and no loop, for the usual lengths. */
-static inline void copy_head(uint8_t *to, const uint8_t *from, size_t bytes)
-{
-    if (bytes == FRAME_HEAD_BYTES) {
-        memcpy(to, from, FRAME_HEAD_BYTES);
-    } else if (bytes >= 64) {
-        memcpy(to, from, 64);
-        if (bytes > 64) {
-            memcpy(to + bytes - 64, from + bytes - 64, 64);
-        }
-    } else if (bytes >= 32) {
-        memcpy(to, from, 32);
-        memcpy(to + bytes - 32, from + bytes - 32, 32);
-    } else {
-        memcpy(to, from, bytes);
-    }
-}
 
 /* -- A place in a chain ---------------------------------------------------- */
 
@@ -70,46 +47,20 @@ static void cursor_read(Cursor *c, void *to, size_t bytes)
 
 /* -- Read ------------------------------------------------------------------ */
 
-bool frame_read(Frame *f, const VringBurst *b, const VringChain *chain,
-                unsigned vnet_bytes)
+void frame_read_segments(Frame *f, const VringBurst *b,
+                         const VringChain *chain, unsigned vnet_bytes)
 {
-    const VringSegment *s = &b->segment[chain->first];
-    Cursor c;
+    Cursor c = cursor_at(b, chain);
+    uint8_t buffers[FRAME_VNET_BYTES - FRAME_VNET_OLD_BYTES];
 
-    if (G_UNLIKELY(chain->bytes < vnet_bytes + FRAME_MIN_BYTES)) {
-        return false;
-    }
-    f->bytes = chain->bytes - vnet_bytes;
-    f->head_bytes = MIN(f->bytes, FRAME_HEAD_BYTES);
-    f->vnet.num_buffers = 0;
-    if (G_LIKELY(chain->segments == 1)) {
-        memcpy(&f->vnet, s->data, FRAME_VNET_OLD_BYTES);
-        copy_head(f->head, s->data + vnet_bytes, f->head_bytes);
-        f->rest = s;
-        f->rest_offset = vnet_bytes + f->head_bytes;
-        return true;
-    }
-    c = cursor_at(b, chain);
     cursor_read(&c, &f->vnet, FRAME_VNET_OLD_BYTES);
-    cursor_read(&c, &f->vnet.num_buffers, vnet_bytes - FRAME_VNET_OLD_BYTES);
+    cursor_read(&c, buffers, vnet_bytes - FRAME_VNET_OLD_BYTES);
     cursor_read(&c, f->head, f->head_bytes);
     f->rest = c.segment;
     f->rest_offset = c.offset;
-    return true;
 }
 
 /* -- Write ----------------------------------------------------------------- */
-
-/* The header in front of what takes @buffers chains; not a call for 12 bytes. */
-static inline void put_vnet(uint8_t *to, const Frame *f, uint16_t buffers,
-                            unsigned vnet_bytes)
-{
-    memcpy(to, &f->vnet, FRAME_VNET_OLD_BYTES);
-    if (vnet_bytes == FRAME_VNET_BYTES) {
-        buffers = GUINT16_TO_LE(buffers);
-        memcpy(to + FRAME_VNET_OLD_BYTES, &buffers, sizeof(buffers));
-    }
-}
 
 /* What is left of a frame to be written: header, head, rest. */
 typedef struct Source {
@@ -195,9 +146,10 @@ static unsigned chains_for(const VringBurst *b, unsigned at, uint64_t bytes,
     return 0;
 }
 
-static FrameWritten write_any(const Frame *f, const VringBurst *b, unsigned *at,
-                              FrameFormat format, const GuestMem *mem,
-                              uint32_t written[VRING_BURST])
+FrameWritten frame_write_segments(const Frame *f, const VringBurst *b,
+                                  unsigned *at, FrameFormat format,
+                                  const GuestMem *mem,
+                                  uint32_t written[VRING_BURST])
 {
     uint8_t vnet[FRAME_VNET_BYTES];
     uint64_t bytes = format.vnet_bytes + (uint64_t)f->bytes;
@@ -218,38 +170,9 @@ static FrameWritten write_any(const Frame *f, const VringBurst *b, unsigned *at,
     if (n == 0) {
         return FRAME_NO_ROOM;
     }
-    put_vnet(vnet, f, n, format.vnet_bytes);
+    frame_put_vnet(vnet, f, n, format.vnet_bytes);
     for (unsigned i = 0; i < n; i++, (*at)++) {
         written[*at] = fill_chain(&s, b, &b->chain[*at], mem);
     }
-    return FRAME_WRITTEN;
-}
-
-FrameWritten frame_write(const Frame *f, const VringBurst *b, unsigned *at,
-                         FrameFormat format, const GuestMem *mem,
-                         uint32_t written[VRING_BURST])
-{
-    const VringChain *chain = &b->chain[*at];
-    const VringSegment *to = &b->segment[chain->first];
-    uint32_t rest_bytes = f->bytes - f->head_bytes, bytes;
-    uint8_t *data;
-
-    if (G_UNLIKELY(*at >= b->n || chain->segments != 1 ||
-                   to->bytes < format.vnet_bytes + (uint64_t)f->bytes ||
-                   (rest_bytes > 0 &&
-                    rest_bytes > f->rest->bytes - f->rest_offset))) {
-        return write_any(f, b, at, format, mem, written);
-    }
-    data = to->data;
-    put_vnet(data, f, 1, format.vnet_bytes);
-    data += format.vnet_bytes;
-    copy_head(data, f->head, f->head_bytes);
-    if (rest_bytes > 0) {
-        memcpy(data + f->head_bytes, f->rest->data + f->rest_offset,
-               rest_bytes);
-    }
-    bytes = format.vnet_bytes + f->bytes;
-    guest_mem_dirty(mem, to->data, bytes);
-    written[(*at)++] = bytes;
     return FRAME_WRITTEN;
 }

@@ -4,10 +4,12 @@
  *
  * Its head, all that any decision reads, and its virtio-net header are copied
  * here once; they are what decisions are made on and what is written out.  The
- * rest stays in the sender's buffers until it is copied, once, to where it goes.
- * So a sender that writes to its buffers meanwhile changes payload, and never
+ * rest stays in the sender's buffers until it is copied, once, to where it
+ * goes.  So a sender that writes to its buffers meanwhile changes payload, and never
  * what was decided on.  A frame never goes back to the port that it came from,
  * whose buffers may be the same.
+ *
+ * Nearly all frames come in one segment and go into one: that way is inline.
  *
  * Threads: caller-owned state.
  */
@@ -15,6 +17,7 @@
 #define VUS_FRAME_H
 
 #include <linux/virtio_net.h>
+#include <string.h>
 
 #include "vring.h"
 
@@ -33,7 +36,7 @@ typedef struct Frame {
     /* Where the rest begins; valid as long as the burst it came with. */
     const VringSegment *rest;
     uint32_t rest_offset;
-    struct virtio_net_hdr_v1 vnet;
+    struct virtio_net_hdr vnet;
     uint8_t head[FRAME_HEAD_BYTES];
 } Frame;
 
@@ -43,12 +46,56 @@ typedef struct FrameFormat {
     bool mergeable;             /* VIRTIO_NET_F_MRG_RXBUF */
 } FrameFormat;
 
+/* -- Out of the sender's buffers ------------------------------------------- */
+
+/* Up to FRAME_HEAD_BYTES; no call, and no loop, for the usual lengths. */
+static inline void frame_copy_head(uint8_t *to, const uint8_t *from,
+                                   size_t bytes)
+{
+    if (bytes == FRAME_HEAD_BYTES) {
+        memcpy(to, from, FRAME_HEAD_BYTES);
+    } else if (bytes >= 64) {
+        memcpy(to, from, 64);
+        if (bytes > 64) {
+            memcpy(to + bytes - 64, from + bytes - 64, 64);
+        }
+    } else if (bytes >= 32) {
+        memcpy(to, from, 32);
+        memcpy(to + bytes - 32, from + bytes - 32, 32);
+    } else {
+        memcpy(to, from, bytes);
+    }
+}
+
+void frame_read_segments(Frame *f, const VringBurst *b,
+                         const VringChain *chain, unsigned vnet_bytes);
+
 /*
  * What lies in @chain of @b.  False if it is shorter than @vnet_bytes and an
  * Ethernet header.
  */
-bool frame_read(Frame *f, const VringBurst *b, const VringChain *chain,
-                unsigned vnet_bytes);
+static inline bool frame_read(Frame *f, const VringBurst *b,
+                              const VringChain *chain, unsigned vnet_bytes)
+{
+    const VringSegment *s = &b->segment[chain->first];
+
+    if (G_UNLIKELY(chain->bytes < vnet_bytes + FRAME_MIN_BYTES)) {
+        return false;
+    }
+    f->bytes = chain->bytes - vnet_bytes;
+    f->head_bytes = MIN(f->bytes, FRAME_HEAD_BYTES);
+    if (G_UNLIKELY(chain->segments != 1)) {
+        frame_read_segments(f, b, chain, vnet_bytes);
+        return true;
+    }
+    memcpy(&f->vnet, s->data, FRAME_VNET_OLD_BYTES);
+    frame_copy_head(f->head, s->data + vnet_bytes, f->head_bytes);
+    f->rest = s;
+    f->rest_offset = vnet_bytes + f->head_bytes;
+    return true;
+}
+
+/* -- Into the receiver's --------------------------------------------------- */
 
 typedef enum FrameWritten {
     FRAME_WRITTEN,
@@ -56,12 +103,54 @@ typedef enum FrameWritten {
     FRAME_TOO_LONG,             /* never: longer than a chain, not mergeable */
 } FrameWritten;
 
+/* The header in front of what takes @buffers chains. */
+static inline void frame_put_vnet(uint8_t *to, const Frame *f, uint16_t buffers,
+                                  unsigned vnet_bytes)
+{
+    memcpy(to, &f->vnet, FRAME_VNET_OLD_BYTES);
+    if (vnet_bytes == FRAME_VNET_BYTES) {
+        buffers = GUINT16_TO_LE(buffers);
+        memcpy(to + FRAME_VNET_OLD_BYTES, &buffers, sizeof(buffers));
+    }
+}
+
+FrameWritten frame_write_segments(const Frame *f, const VringBurst *b,
+                                  unsigned *at, FrameFormat format,
+                                  const GuestMem *mem,
+                                  uint32_t written[VRING_BURST]);
+
 /*
  * Write @f into chains of @b, from *@at on, and how much into @written at the
  * same places; then *@at is behind them.  Else nothing counts as written.
  */
-FrameWritten frame_write(const Frame *f, const VringBurst *b, unsigned *at,
-                         FrameFormat format, const GuestMem *mem,
-                         uint32_t written[VRING_BURST]);
+static inline FrameWritten frame_write(const Frame *f, const VringBurst *b,
+                                       unsigned *at, FrameFormat format,
+                                       const GuestMem *mem,
+                                       uint32_t written[VRING_BURST])
+{
+    const VringChain *chain = &b->chain[*at];
+    const VringSegment *to = &b->segment[chain->first];
+    uint32_t rest_bytes = f->bytes - f->head_bytes;
+    uint32_t bytes = format.vnet_bytes + f->bytes;
+    uint8_t *data;
+
+    if (G_UNLIKELY(*at >= b->n || chain->segments != 1 || to->bytes < bytes ||
+                   bytes < f->bytes ||
+                   (rest_bytes > 0 &&
+                    rest_bytes > f->rest->bytes - f->rest_offset))) {
+        return frame_write_segments(f, b, at, format, mem, written);
+    }
+    data = to->data;
+    frame_put_vnet(data, f, 1, format.vnet_bytes);
+    data += format.vnet_bytes;
+    frame_copy_head(data, f->head, f->head_bytes);
+    if (rest_bytes > 0) {
+        memcpy(data + f->head_bytes, f->rest->data + f->rest_offset,
+               rest_bytes);
+    }
+    guest_mem_dirty(mem, to->data, bytes);
+    written[(*at)++] = bytes;
+    return FRAME_WRITTEN;
+}
 
 #endif

@@ -154,36 +154,39 @@ unsigned vring_packed_fetch(Vring *r, VringBurst *b, unsigned max)
 void vring_packed_complete(Vring *r, const VringBurst *b, unsigned n,
                            const uint32_t *written)
 {
-    struct vring_packed_desc *first = &r->at.packed.desc[r->next];
-    uint16_t first_flags = 0;
+    struct vring_packed_desc *desc = r->at.packed.desc;
+    struct vring_packed_desc *first = &desc[r->next];
+    uint16_t flags = (r->wrap ? F_AVAIL | F_USED : 0) |
+                     (written ? VRING_DESC_F_WRITE : 0);
+    uint16_t first_flags = flags;
+    unsigned size = r->size, slot = r->next, slots = 0;
 
     for (unsigned i = 0; i < n; i++) {
-        struct vring_packed_desc *d = &r->at.packed.desc[r->next];
-        uint16_t flags = (r->wrap ? F_AVAIL | F_USED : 0) |
-                         (written ? VRING_DESC_F_WRITE : 0);
+        struct vring_packed_desc *d = &desc[slot];
 
         d->id = GUINT16_TO_LE(b->chain[i].id);
         d->len = GUINT32_TO_LE(written ? written[i] : 0);
-        if (i == 0) {
-            first_flags = flags;
-        } else {
+        if (i > 0) {
             /* Pairs with the driver's acquire of the flags. */
             __atomic_store_n(&d->flags, GUINT16_TO_LE(flags), __ATOMIC_RELEASE);
         }
-        r->unkicked_slots += b->chain[i].slots;
-        r->next += b->chain[i].slots;
-        if (r->next >= r->size) {
-            r->next -= r->size;
+        slots += b->chain[i].slots;
+        slot += b->chain[i].slots;
+        if (G_UNLIKELY(slot >= size)) {
+            slot -= size;
+            flags ^= F_AVAIL | F_USED;
             r->wrap = !r->wrap;
         }
     }
+    r->next = slot;
+    r->unkicked_slots += slots;
     if (n > 0) {
         /* The driver stops at the first that is not used: it goes last. */
         __atomic_store_n(&first->flags, GUINT16_TO_LE(first_flags),
                          __ATOMIC_RELEASE);
     }
     if (G_UNLIKELY(r->log_used && r->mem->log)) {
-        guest_mem_log(r->mem, r->used_guest_addr, r->size * sizeof(*first));
+        guest_mem_log(r->mem, r->used_guest_addr, size * sizeof(*first));
     }
 }
 

@@ -143,15 +143,15 @@ void vring_split_complete(Vring *r, const VringBurst *b, unsigned n,
                           const uint32_t *written)
 {
     struct vring_used *used = r->at.split.used;
-    uint16_t mask = r->size - 1;
+    unsigned mask = r->size - 1, next = r->next;
 
     for (unsigned i = 0; i < n; i++) {
-        struct vring_used_elem *e = &used->ring[(r->next + i) & mask];
+        struct vring_used_elem *e = &used->ring[(next + i) & mask];
 
         e->id = GUINT32_TO_LE(b->chain[i].id);
         e->len = GUINT32_TO_LE(written ? written[i] : 0);
     }
-    r->next += n;
+    r->next = next + n;
     r->unkicked_slots += n;
     /* Pairs with the driver's acquire of idx. */
     __atomic_store_n(&used->idx, GUINT16_TO_LE(r->next), __ATOMIC_RELEASE);

@@ -59,7 +59,8 @@ typedef struct VuRing {
     VringSpec spec;
     bool has_addr;
     uint32_t base;
-    int kick_fd, call_fd, err_fd;   /* -1: none; then we poll, and do not call */
+    int kick_fd;                    /* -1: none, it has to be polled */
+    int call_fd, err_fd;            /* -1: none, nobody is to be told */
 } VuRing;
 
 struct VuFront {
