@@ -134,7 +134,7 @@ static unsigned chains_for(const VringBurst *b, unsigned at, uint64_t bytes,
     uint64_t room = 0;
 
     /* The header has to be in the first, or the guest would not find it. */
-    if (at < b->n && b->chain[at].bytes < vnet_bytes) {
+    if (b->chain[at].bytes < vnet_bytes) {
         return 0;
     }
     for (unsigned i = at; i < b->n; i++) {
@@ -165,7 +165,7 @@ FrameWritten frame_write_segments(const Frame *f, const VringBurst *b,
     };
 
     if (!format.mergeable && n != 1) {
-        return *at < b->n ? FRAME_TOO_LONG : FRAME_NO_ROOM;
+        return FRAME_TOO_LONG;
     }
     if (n == 0) {
         return FRAME_NO_ROOM;

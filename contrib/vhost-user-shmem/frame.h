@@ -67,6 +67,7 @@ static inline void frame_copy_head(uint8_t *to, const uint8_t *from,
     }
 }
 
+/* The long way of frame_read(). */
 void frame_read_segments(Frame *f, const VringBurst *b,
                          const VringChain *chain, unsigned vnet_bytes);
 
@@ -114,6 +115,7 @@ static inline void frame_put_vnet(uint8_t *to, const Frame *f, uint16_t buffers,
     }
 }
 
+/* The long way of frame_write(), for at least one chain. */
 FrameWritten frame_write_segments(const Frame *f, const VringBurst *b,
                                   unsigned *at, FrameFormat format,
                                   const GuestMem *mem,
@@ -128,13 +130,18 @@ static inline FrameWritten frame_write(const Frame *f, const VringBurst *b,
                                        const GuestMem *mem,
                                        uint32_t written[VRING_BURST])
 {
-    const VringChain *chain = &b->chain[*at];
-    const VringSegment *to = &b->segment[chain->first];
     uint32_t rest_bytes = f->bytes - f->head_bytes;
     uint32_t bytes = format.vnet_bytes + f->bytes;
+    const VringChain *chain;
+    const VringSegment *to;
     uint8_t *data;
 
-    if (G_UNLIKELY(*at >= b->n || chain->segments != 1 || to->bytes < bytes ||
+    if (G_UNLIKELY(*at >= b->n)) {
+        return FRAME_NO_ROOM;
+    }
+    chain = &b->chain[*at];
+    to = &b->segment[chain->first];
+    if (G_UNLIKELY(chain->segments != 1 || to->bytes < bytes ||
                    bytes < f->bytes ||
                    (rest_bytes > 0 &&
                     rest_bytes > f->rest->bytes - f->rest_offset))) {

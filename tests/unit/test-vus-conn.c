@@ -6,12 +6,12 @@
  * Threads: single.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "open-fds.h"
 #include "vu-conn.h"
 
 typedef struct Bed {
@@ -19,18 +19,6 @@ typedef struct Bed {
     int peer;
     GError *error;
 } Bed;
-
-static unsigned open_fds(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    while (readdir(dir)) {
-        n++;
-    }
-    closedir(dir);
-    return n;
-}
 
 static Bed *bed_new(void)
 {

@@ -5,13 +5,13 @@
  * Threads: single.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <linux/virtio_config.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "open-fds.h"
 #include "vring-driver.h"
 #include "vu-front.h"
 
@@ -208,18 +208,6 @@ static void negotiate(Bed *bed, uint64_t features)
     g_assert_cmphex(all & OFFERED, ==, OFFERED);
     tell(bed, VU_SET_PROTOCOL_FEATURES, ask(bed, VU_GET_PROTOCOL_FEATURES));
     tell(bed, VU_SET_FEATURES, features | BIT(VU_F_PROTOCOL_FEATURES));
-}
-
-static unsigned open_fds(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    unsigned n = 0;
-
-    while (readdir(dir)) {
-        n++;
-    }
-    closedir(dir);
-    return n;
 }
 
 /* -- As it should be ------------------------------------------------------- */
