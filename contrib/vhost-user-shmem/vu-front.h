@@ -5,8 +5,9 @@
  *
  * A table says of each request what it carries, which state it needs and
  * whether workers must be still while it is handled.  A message that is wrong
- * changes nothing; it is answered with failure if the front end asked for an
- * answer, and else the connection has to end.
+ * changes nothing, except that a ring which lost its place in memory is stopped;
+ * it is answered with failure if the front end asked for an answer, and else the
+ * connection has to end.
  *
  * A ring is
  *
@@ -95,7 +96,7 @@ void vu_front_reset(VuFront *f);
 VuHandled vu_front_handle(VuFront *f, VuMsg *m, VuPayload *payload,
                           uint32_t *bytes, GError **error);
 
-/* A front end that takes part in negotiation enables each ring by itself. */
+/* Is the feature, one of virtio's or of vhost's, agreed? */
 static inline bool vu_front_has(const VuFront *f, unsigned feature)
 {
     return f->features >> feature & 1;
