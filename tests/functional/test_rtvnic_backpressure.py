@@ -24,9 +24,12 @@ from rtguest import frames, traffic
 PROBE_MAGIC = 0x52545042
 QUEUE_PKTS = 20
 ROUNDS = 3
-SCHEDULER = f'edf-scheduler,rate-bps=2000000,queue-pkts={QUEUE_PKTS}'
+RATE_BPS = 2000000
+SCHEDULER = f'edf-scheduler,rate-bps={RATE_BPS},queue-pkts={QUEUE_PKTS}'
 # A socket's buffer holds about 280 datagrams of this size, the ring 1024.
 FLOOD_BYTES = 100
+# On the link: headers, trailer, preamble, FCS and gap.
+FLOOD_WIRE_BITS = (FLOOD_BYTES + 42 + 32 + 24) * 8
 FLOODS_PER_NIC = 5
 SOCKET_FULL = 0.9
 
@@ -124,8 +127,9 @@ class Nic:
         traffic.eventually(
             lambda: guest.rtnet_port(self.port_id)['queued'] >= QUEUE_PKTS,
             f'the queue of {self.port_id} is full')
+        # How soon depends on what the host leaves the guest; it is no result.
         traffic.eventually(lambda: self._sockets_full(guest),
-                           f'the ring behind {self.port_id} is full')
+                           f'the ring behind {self.port_id} is full', 60)
 
     def _sockets_full(self, guest):
         """Do all floods wait?  Then the ring takes nothing any more."""
@@ -218,11 +222,15 @@ class FloodTest(rtguest.GuestTest):
     def end_without_loss(self, guest, nics):
         """Every datagram that a flood has sent arrives."""
         for nic in nics:
-            for udp_port, sent in nic.end_floods().items():
+            floods = nic.end_floods()
+            # Those that are first may wait for all others.
+            link_s = sum(floods.values()) * FLOOD_WIRE_BITS / RATE_BPS
+            for udp_port, sent in floods.items():
                 traffic.eventually(
                     lambda: nic.wire.sequences.get(udp_port) ==
                     list(range(sent)),
-                    f'{sent} datagrams of {nic.port_id} have arrived')
+                    f'{sent} datagrams of {nic.port_id} have arrived',
+                    20 + link_s)
         self.flow_again(guest, nics)
 
 
