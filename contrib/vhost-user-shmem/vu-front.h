@@ -5,9 +5,9 @@
  *
  * A table says of each request what it carries, which state it needs and
  * whether workers must be still while it is handled.  A message that is wrong
- * changes nothing, except that a ring which lost its place in memory is stopped;
- * it is answered with failure if the front end asked for an answer, and else the
- * connection has to end.
+ * changes nothing, except that a ring which lost its place in memory is
+ * stopped; it is answered with failure if the front end asked for an answer,
+ * and else the connection has to end.
  *
  * A ring is
  *
