@@ -143,5 +143,6 @@ void vring_packed_complete(Vring *r, const VringBurst *b, unsigned n,
                            const uint32_t *written);
 bool vring_packed_wants_kick(Vring *r);
 bool vring_packed_ask_kicks(Vring *r, bool ask);
+bool vring_packed_resume(Vring *r, VringJournal *journal);
 
 #endif

@@ -151,6 +151,38 @@ unsigned vring_packed_fetch(Vring *r, VringBurst *b, unsigned max)
 
 /* -- Complete -------------------------------------------------------------- */
 
+static uint16_t position(const Vring *r)
+{
+    return r->next | (r->wrap ? 0x8000 : 0);
+}
+
+/* That of the burst before it is what makes a journal credible. */
+static void note_burst(Vring *r, const VringBurst *b, unsigned n,
+                       const uint32_t *written)
+{
+    VringJournal *j = r->journal;
+    uint64_t last = VRING_JOURNAL_BEFORE(j->burst);
+    bool has_last = VRING_JOURNAL_CHAINS(j->burst) > 0;
+    uint64_t before = position(r), after;
+    unsigned slot = r->next;
+    bool wrap = r->wrap;
+
+    for (unsigned i = 0; i < n; i++) {
+        j->chain[i].id = b->chain[i].id;
+        j->chain[i].slots = b->chain[i].slots;
+        j->chain[i].written = written ? written[i] : 0;
+        slot += b->chain[i].slots;
+        if (slot >= r->size) {
+            slot -= r->size;
+            wrap = !wrap;
+        }
+    }
+    after = slot | (wrap ? 0x8000 : 0);
+    __atomic_store_n(&j->burst, before | after << 16 | last << 32 |
+                     (uint64_t)n << 48 | (has_last ? VRING_JOURNAL_HAS_LAST : 0)
+                     | VRING_JOURNAL_VALID, __ATOMIC_RELEASE);
+}
+
 void vring_packed_complete(Vring *r, const VringBurst *b, unsigned n,
                            const uint32_t *written)
 {
@@ -161,6 +193,9 @@ void vring_packed_complete(Vring *r, const VringBurst *b, unsigned n,
     uint16_t first_flags = flags;
     unsigned size = r->size, slot = r->next, slots = 0;
 
+    if (r->journal && n > 0) {
+        note_burst(r, b, n, written);
+    }
     for (unsigned i = 0; i < n; i++) {
         struct vring_packed_desc *d = &desc[slot];
 
@@ -188,6 +223,103 @@ void vring_packed_complete(Vring *r, const VringBurst *b, unsigned n,
     if (G_UNLIKELY(r->log_used && r->mem->log)) {
         guest_mem_log(r->mem, r->used_guest_addr, size * sizeof(*first));
     }
+}
+
+/* -- After a crash --------------------------------------------------------- */
+
+static uint16_t flags_at(const Vring *r, uint16_t at)
+{
+    return load_flags(&r->at.packed.desc[at & 0x7fff]);
+}
+
+/* Has what stood there been given back, in the lap of @at or later? */
+static bool is_behind_us(const Vring *r, uint16_t at)
+{
+    return !!(flags_at(r, at) & F_USED) == !!(at & 0x8000);
+}
+
+/* Is it available, or not yet? */
+static bool is_before_us(const Vring *r, uint16_t at)
+{
+    uint16_t flags = flags_at(r, at);
+    bool wrap = at & 0x8000;
+
+    return is_available(flags, wrap) ||
+           (!!(flags & F_AVAIL) != wrap && !!(flags & F_USED) != wrap);
+}
+
+static bool is_credible(const Vring *r, const VringJournal *j)
+{
+    uint64_t burst = j->burst;
+    uint16_t before = VRING_JOURNAL_BEFORE(burst);
+    uint16_t after = VRING_JOURNAL_AFTER(burst);
+    uint16_t last = VRING_JOURNAL_LAST(burst);
+    unsigned chains = VRING_JOURNAL_CHAINS(burst), slots = 0;
+
+    if (!(burst & VRING_JOURNAL_VALID) || chains > VRING_BURST ||
+        (before & 0x7fff) >= r->size || (after & 0x7fff) >= r->size ||
+        (last & 0x7fff) >= r->size) {
+        return false;
+    }
+    for (unsigned i = 0; i < chains; i++) {
+        slots += j->chain[i].slots;
+    }
+    if (burst & VRING_JOURNAL_HAS_LAST && !is_behind_us(r, last)) {
+        return false;
+    }
+    if (chains > 0 && is_behind_us(r, before)) {
+        return is_before_us(r, after);
+    }
+    return slots <= r->size && is_before_us(r, before);
+}
+
+/* The driver has not seen it: all of it again, the first chain last. */
+static void complete_again(Vring *r, const VringJournal *j)
+{
+    unsigned n = VRING_JOURNAL_CHAINS(j->burst);
+    uint32_t written[VRING_BURST];
+    VringBurst *b = g_new(VringBurst, 1);
+
+    b->n = n;
+    for (unsigned i = 0; i < n; i++) {
+        b->chain[i] = (VringChain) {
+            .id = j->chain[i].id, .slots = j->chain[i].slots,
+        };
+        written[i] = j->chain[i].written;
+    }
+    vring_packed_complete(r, b, n, r->kind == VRING_RX ? written : NULL);
+    g_free(b);
+}
+
+static void go_to(Vring *r, uint16_t at)
+{
+    r->next = at & 0x7fff;
+    r->wrap = at & 0x8000;
+}
+
+bool vring_packed_resume(Vring *r, VringJournal *journal)
+{
+    bool credible = is_credible(r, journal);
+
+    if (credible) {
+        uint16_t before = VRING_JOURNAL_BEFORE(journal->burst);
+
+        go_to(r, before);
+        if (VRING_JOURNAL_CHAINS(journal->burst) == 0) {
+            /* Nothing was done yet. */
+        } else if (is_behind_us(r, before)) {
+            go_to(r, VRING_JOURNAL_AFTER(journal->burst));
+        } else {
+            complete_again(r, journal);
+        }
+    } else {
+        uint64_t here = position(r);
+
+        __atomic_store_n(&journal->burst, here | here << 16 |
+                         VRING_JOURNAL_VALID, __ATOMIC_RELEASE);
+    }
+    r->journal = journal;
+    return credible;
 }
 
 /* -- Kicks ----------------------------------------------------------------- */

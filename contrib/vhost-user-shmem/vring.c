@@ -113,6 +113,12 @@ uint32_t vring_base(const Vring *r)
     return r->packed ? here | here << 16 : here;
 }
 
+bool vring_resume(Vring *r, VringJournal *journal)
+{
+    g_assert(r->packed);
+    return vring_packed_resume(r, journal);
+}
+
 uint32_t vring_used_base(const Vring *r)
 {
     g_assert(!r->packed);

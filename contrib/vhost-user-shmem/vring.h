@@ -84,6 +84,30 @@ typedef struct VringBurst {
     VringSegment segment[VRING_BURST + VRING_MAX_SEGMENTS];
 } VringBurst;
 
+/*
+ * What was last done to a packed ring, in memory that outlives the device: the
+ * ring does not tell a new one where to go on, and a burst may have been half
+ * written.  The burst is noted here before the ring is touched; after a crash
+ * vring_resume() completes it if the driver cannot have seen it.
+ */
+typedef struct VringJournal {
+    /* Written last, at once: VRING_JOURNAL_*.  0: nothing is known. */
+    uint64_t burst;
+    struct {
+        uint16_t id;
+        uint16_t slots;
+        uint32_t written;
+    } chain[VRING_BURST];
+} VringJournal;
+
+/* Positions are those of vring_base()'s low half. */
+#define VRING_JOURNAL_BEFORE(burst)     ((burst) & 0xffff)
+#define VRING_JOURNAL_AFTER(burst)      ((burst) >> 16 & 0xffff)
+#define VRING_JOURNAL_LAST(burst)       ((burst) >> 32 & 0xffff)
+#define VRING_JOURNAL_CHAINS(burst)     ((burst) >> 48 & 0xff)
+#define VRING_JOURNAL_HAS_LAST          (UINT64_C(1) << 56)
+#define VRING_JOURNAL_VALID             (UINT64_C(1) << 57)
+
 typedef struct Vring {
     /* Looked at for each burst. */
     const GuestMem *mem;
@@ -110,6 +134,8 @@ typedef struct Vring {
 
     /* Chains completed since the driver was last asked, in ring slots. */
     uint32_t unkicked_slots;
+
+    VringJournal *journal;      /* packed: or NULL */
 
     /* For the dirty bitmap. */
     bool log_used;
@@ -140,6 +166,14 @@ typedef struct VringSpec {
  */
 bool vring_start(Vring *r, const VringSpec *spec, const GuestMem *mem,
                  uint32_t base, GError **error);
+
+/*
+ * Note in @journal, which must outlive the ring, what is done to @r, a packed
+ * ring.  If it is valid already it was that of a device before, and tells where
+ * to go on; returns whether that was so.  A journal that does not fit what is
+ * in the ring is of another, and is begun anew.
+ */
+bool vring_resume(Vring *r, VringJournal *journal);
 
 /* Where a ring whose device is lost goes on: behind all that was given back.
  * Only a split ring knows. */

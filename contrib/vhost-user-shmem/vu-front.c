@@ -58,11 +58,14 @@ static void put_fd(int *at, int fd)
     *at = fd;
 }
 
-static void stop_ring(VuRing *r)
+static void stop_ring(VuFront *f, VuRing *r)
 {
     if (r->started) {
         r->base = vring_base(&r->vring);
         r->started = false;
+        if (f->cfg.ops->ring_stopped) {
+            f->cfg.ops->ring_stopped(f->cfg.opaque, r - f->ring);
+        }
     }
 }
 
@@ -85,6 +88,9 @@ static bool start_ring(VuFront *f, VuRing *r, GError **error)
         return false;
     }
     r->started = true;
+    if (f->cfg.ops->ring_started) {
+        f->cfg.ops->ring_started(f->cfg.opaque, index);
+    }
     return true;
 }
 
@@ -97,7 +103,7 @@ static bool restart_rings(VuFront *f, VuRing *only, GError **error)
         VuRing *r = &f->ring[i];
 
         if (r->started && (!only || r == only)) {
-            stop_ring(r);
+            stop_ring(f, r);
             all &= start_ring(f, r, all ? error : NULL);
         }
     }
@@ -215,7 +221,7 @@ static bool nothing_to_do(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 static bool reset_owner(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 {
     for (unsigned i = 0; i < 2 * f->cfg.pairs; i++) {
-        stop_ring(&f->ring[i]);
+        stop_ring(f, &f->ring[i]);
         f->ring[i].enabled = false;
     }
     return true;
@@ -380,7 +386,7 @@ static bool get_vring_base(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
     if (!r) {
         return false;
     }
-    stop_ring(r);
+    stop_ring(f, r);
     put_fd(&r->kick_fd, -1);
     put_fd(&r->call_fd, -1);
     state.number = r->base;

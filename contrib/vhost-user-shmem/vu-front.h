@@ -40,6 +40,10 @@ typedef struct VuFrontOps {
     void (*resume)(void *opaque);
     /* Something of what follows is different now; workers are still. */
     void (*changed)(void *opaque);
+    /* Ring @index has started at its base, or stops in good order; workers are
+     * still.  Both may be NULL. */
+    void (*ring_started)(void *opaque, unsigned index);
+    void (*ring_stopped)(void *opaque, unsigned index);
     /* The guest is somewhere else now: tell the network where. */
     void (*announce)(void *opaque, const uint8_t mac[6]);
 } VuFrontOps;

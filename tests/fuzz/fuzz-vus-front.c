@@ -46,8 +46,12 @@ static void on_announce(void *opaque, const uint8_t mac[6])
 {
 }
 
-static const VuFrontOps ops = { on_quiesce, on_resume, on_changed,
-                                on_announce };
+static const VuFrontOps ops = {
+    .quiesce = on_quiesce,
+    .resume = on_resume,
+    .changed = on_changed,
+    .announce = on_announce,
+};
 
 static const VuFrontConfig cfg = {
     .features = UINT64_C(1) << VIRTIO_F_VERSION_1 |

@@ -67,8 +67,12 @@ static void on_announce(void *opaque, const uint8_t mac[6])
     bed->announced++;
 }
 
-static const VuFrontOps ops = { on_quiesce, on_resume, on_changed,
-                                on_announce };
+static const VuFrontOps ops = {
+    .quiesce = on_quiesce,
+    .resume = on_resume,
+    .changed = on_changed,
+    .announce = on_announce,
+};
 
 static Bed *bed_new(unsigned pairs)
 {
