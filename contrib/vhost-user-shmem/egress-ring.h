@@ -13,18 +13,14 @@
 #include "drops.h"
 #include "frame.h"
 
-typedef struct EgressRing {
-    Vring *ring;
-    FrameFormat format;
-    VringBurst burst;           /* scratch */
-} EgressRing;
-
 /*
- * Deliver @n frames, in order; what is dropped is counted in @drops.  Returns
- * how many were delivered.  If ring->error is set afterwards, its driver has
- * lied and the ring is to be stopped.
+ * Deliver @n frames, in order; what was delivered and what was dropped is
+ * counted in @counters.  @scratch is dirty before and after.  Returns how many
+ * were delivered.  If ring->error is set afterwards, its driver has lied and
+ * the ring is to be stopped.
  */
-unsigned egress_ring(EgressRing *e, const Frame *const *frames, unsigned n,
-                     DropCounters *drops);
+unsigned egress_ring(Vring *ring, FrameFormat format,
+                     const Frame *const *frames, unsigned n,
+                     VringBurst *scratch, PortCounters *counters);
 
 #endif

@@ -4,6 +4,8 @@
  *
  * Threads: caller-owned state.
  */
+#include <limits.h>
+
 #include "frame.h"
 
 /* -- A place in a chain ---------------------------------------------------- */
@@ -58,6 +60,19 @@ void frame_read_segments(Frame *f, const VringBurst *b,
     cursor_read(&c, f->head, f->head_bytes);
     f->rest = c.segment;
     f->rest_offset = c.offset;
+}
+
+void frame_gather(const Frame *f, uint8_t *to)
+{
+    uint32_t bytes = f->bytes - f->head_bytes;
+    Cursor c = {
+        .segment = f->rest, .offset = f->rest_offset, .left = UINT_MAX,
+    };
+
+    memcpy(to, f->head, f->head_bytes);
+    if (bytes > 0) {
+        cursor_read(&c, to + f->head_bytes, bytes);
+    }
 }
 
 /* -- Write ----------------------------------------------------------------- */

@@ -23,12 +23,16 @@
 
 /* Ethernet, two VLAN tags, IPv6 with some options, TCP with some. */
 #define FRAME_HEAD_BYTES 128
+/* A tag more that the switch puts in. */
+#define FRAME_HEAD_ROOM 4
 
 /* Of the virtio-net header: the old one has no num_buffers. */
 #define FRAME_VNET_BYTES sizeof(struct virtio_net_hdr_v1)
 #define FRAME_VNET_OLD_BYTES sizeof(struct virtio_net_hdr)
 
 #define FRAME_MIN_BYTES 14          /* an Ethernet header */
+/* IPv6's largest packet without jumbograms, and two tags. */
+#define FRAME_MAX_BYTES (14 + 8 + 40 + 65535)
 
 typedef struct Frame {
     uint32_t bytes;             /* from the destination address on */
@@ -37,7 +41,7 @@ typedef struct Frame {
     const VringSegment *rest;
     uint32_t rest_offset;
     struct virtio_net_hdr vnet;
-    uint8_t head[FRAME_HEAD_BYTES];
+    uint8_t head[FRAME_HEAD_BYTES + FRAME_HEAD_ROOM];
 } Frame;
 
 /* What a guest has said about the frames it receives. */
@@ -48,12 +52,14 @@ typedef struct FrameFormat {
 
 /* -- Out of the sender's buffers ------------------------------------------- */
 
-/* Up to FRAME_HEAD_BYTES; no call, and no loop, for the usual lengths. */
+/* Up to the whole head; no call, and no loop, for the usual lengths. */
 static inline void frame_copy_head(uint8_t *to, const uint8_t *from,
                                    size_t bytes)
 {
     if (bytes == FRAME_HEAD_BYTES) {
         memcpy(to, from, FRAME_HEAD_BYTES);
+    } else if (bytes > FRAME_HEAD_BYTES) {
+        memcpy(to, from, bytes);
     } else if (bytes >= 64) {
         memcpy(to, from, 64);
         if (bytes > 64) {
@@ -95,6 +101,9 @@ static inline bool frame_read(Frame *f, const VringBurst *b,
     f->rest_offset = vnet_bytes + f->head_bytes;
     return true;
 }
+
+/* All of it, f->bytes, to @to; the sender may write to the rest meanwhile. */
+void frame_gather(const Frame *f, uint8_t *to);
 
 /* -- Into the receiver's --------------------------------------------------- */
 

@@ -17,8 +17,9 @@
 typedef struct Bed {
     Driver *d;
     Vring ring;
-    EgressRing e;
-    DropCounters drops;
+    FrameFormat format;
+    VringBurst scratch;
+    PortCounters counters;
     Frame frame[FRAMES];
     VringSegment rest[FRAMES];
     uint8_t data[FRAMES][FRAME_BYTES];
@@ -36,8 +37,7 @@ static Bed *bed_new(bool packed, bool mergeable)
     vring_start(&bed->ring, &bed->d->spec, &bed->d->mem, packed ? 0x8000 : 0,
                 &error);
     g_assert_no_error(error);
-    bed->e.ring = &bed->ring;
-    bed->e.format = (FrameFormat) { FRAME_VNET_BYTES, mergeable };
+    bed->format = (FrameFormat) { FRAME_VNET_BYTES, mergeable };
     for (unsigned i = 0; i < FRAMES; i++) {
         Frame *f = &bed->frame[i];
 
@@ -57,6 +57,12 @@ static void bed_free(Bed *bed)
 {
     driver_free(bed->d);
     g_free(bed);
+}
+
+static unsigned deliver(Bed *bed, unsigned n)
+{
+    return egress_ring(&bed->ring, bed->format, bed->all, n, &bed->scratch,
+                       &bed->counters);
 }
 
 static void post(Bed *bed, unsigned n, uint32_t bytes)
@@ -98,8 +104,8 @@ static void expect(Bed *bed, unsigned from, unsigned to, unsigned buffers,
 
 static void check_drops(const Bed *bed, uint64_t full, uint64_t too_short)
 {
-    g_assert_cmpuint(bed->drops.pkts[DROP_RX_FULL], ==, full);
-    g_assert_cmpuint(bed->drops.pkts[DROP_RX_SHORT], ==, too_short);
+    g_assert_cmpuint(bed->counters.drops[DROP_RX_FULL], ==, full);
+    g_assert_cmpuint(bed->counters.drops[DROP_RX_SHORT], ==, too_short);
 }
 
 /* More than a burst; then more than there are buffers; then none. */
@@ -109,17 +115,15 @@ static void test_room(const void *opaque)
     unsigned next = 0;
 
     post(bed, 250, 1600);
-    g_assert_cmpuint(egress_ring(&bed->e, bed->all, FRAMES, &bed->drops), ==,
-                     FRAMES);
+    g_assert_cmpuint(deliver(bed, FRAMES), ==, FRAMES);
     expect(bed, 0, FRAMES, 1, &next);
     check_drops(bed, 0, 0);
-    g_assert_cmpuint(egress_ring(&bed->e, bed->all, FRAMES, &bed->drops), ==,
-                     50);
+    g_assert_cmpuint(deliver(bed, FRAMES), ==, 50);
     expect(bed, 0, 50, 1, &next);
     check_drops(bed, 150, 0);
-    g_assert_cmpuint(egress_ring(&bed->e, bed->all, 7, &bed->drops), ==, 0);
+    g_assert_cmpuint(deliver(bed, 7), ==, 0);
     check_drops(bed, 157, 0);
-    g_assert_cmpuint(egress_ring(&bed->e, bed->all, 0, &bed->drops), ==, 0);
+    g_assert_cmpuint(deliver(bed, 0), ==, 0);
     bed_free(bed);
 }
 
@@ -130,12 +134,12 @@ static void test_merge(const void *opaque)
     unsigned next = 0;
 
     post(bed, 255, 90);
-    g_assert_cmpuint(egress_ring(&bed->e, bed->all, 1, &bed->drops), ==, 1);
+    g_assert_cmpuint(deliver(bed, 1), ==, 1);
     expect(bed, 0, 1, 7, &next);
-    g_assert_cmpuint(egress_ring(&bed->e, bed->all, 5, &bed->drops), ==, 5);
+    g_assert_cmpuint(deliver(bed, 5), ==, 5);
     expect(bed, 0, 5, 7, &next);
     /* 255 - 42 buffers are left, and three of them are too few. */
-    g_assert_cmpuint(egress_ring(&bed->e, bed->all, 40, &bed->drops), ==, 30);
+    g_assert_cmpuint(deliver(bed, 40), ==, 30);
     expect(bed, 0, 30, 7, &next);
     check_drops(bed, 10, 0);
     bed_free(bed);
@@ -148,10 +152,10 @@ static void test_too_short(const void *opaque)
     unsigned next = 0;
 
     post(bed, 2, FRAME_VNET_BYTES + FRAME_BYTES - 1);
-    g_assert_cmpuint(egress_ring(&bed->e, bed->all, 3, &bed->drops), ==, 0);
+    g_assert_cmpuint(deliver(bed, 3), ==, 0);
     check_drops(bed, 0, 3);
     bed->frame[1].bytes--;
-    g_assert_cmpuint(egress_ring(&bed->e, bed->all, 3, &bed->drops), ==, 1);
+    g_assert_cmpuint(deliver(bed, 3), ==, 1);
     check_drops(bed, 0, 5);
     bed->frame[1].bytes++;
     g_assert_cmpint(driver_reap(bed->d, &next), >=, 0);
@@ -169,7 +173,7 @@ static void test_lie(const void *opaque)
     post(bed, 3, 1600);
     driver_post(bed->d, &bad, 1, false, 0);
     post(bed, 3, 1600);
-    g_assert_cmpuint(egress_ring(&bed->e, bed->all, 7, &bed->drops), ==, 3);
+    g_assert_cmpuint(deliver(bed, 7), ==, 3);
     g_assert_cmpint(bed->ring.error, ==, VRING_BAD_ADDRESS);
     expect(bed, 0, 3, 1, &next);
     check_drops(bed, 4, 0);

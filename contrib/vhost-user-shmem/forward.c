@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The way of a burst: what is each frame's flow, where does it go, deliver.
+ *
+ * Theory of operation.  A frame is looked at in its copied head only.  Frames
+ * for one port are gathered in its outbox, so that a port is entered once per
+ * burst, and then written straight from the sender's buffers; an outbox never
+ * outlives the burst.  Nearly all frames of a burst are of one flow: the slot
+ * of the one before is compared first.
+ *
+ * Threads: a Forwarder belongs to one thread.
+ */
+#include "decide.h"
+#include "flood.h"
+#include "spoof.h"
+#include "vlan.h"
+
+Forwarder *forwarder_new(Datapath *dp)
+{
+    Forwarder *fw = g_new0(Forwarder, 1);
+
+    fw->dp = dp;
+    fw->flows = flow_cache_new();
+    fw->offload = offload_new();
+    return fw;
+}
+
+void forwarder_free(Forwarder *fw)
+{
+    offload_free(fw->offload);
+    free(fw->flows);
+    g_free(fw);
+}
+
+/* -- Out ------------------------------------------------------------------- */
+
+/* Spreads flows over the queues of a guest that has several; those of one flow
+ * stay in order. */
+static unsigned frame_hash(const Frame *f)
+{
+    const uint8_t *ip = f->head + 14;
+    uint32_t hash = 0, word;
+    unsigned i, end = 12;
+
+    if (f->head[12] == 0x08 && f->head[13] == 0x00 && f->head_bytes >= 38) {
+        /* Addresses and, unless it is a fragment, ports. */
+        end = 14 + (ip[6] & 0x3f || ip[7] || (ip[0] & 0x0f) != 5 ? 20 : 24);
+        i = 14 + 12;
+    } else if (f->head[12] == 0x86 && f->head[13] == 0xdd &&
+               f->head_bytes >= 58) {
+        end = 14 + (ip[6] == 6 || ip[6] == 17 ? 44 : 40);
+        i = 14 + 8;
+    } else {
+        i = 0;
+    }
+    for (; i < end; i += sizeof(word)) {
+        memcpy(&word, f->head + i, sizeof(word));
+        hash = (hash ^ word) * 0x9e3779b1u;
+        hash ^= hash >> 15;
+    }
+    return hash >> 8;
+}
+
+static void deliver_to_queues(Forwarder *fw, Port *out,
+                              const Frame *const *frames, unsigned n)
+{
+    PortCounters *counters = &fw->counters[out->id];
+    const Frame *some[EGRESS_BURST];
+
+    if (G_LIKELY(out->egress_queues == 1)) {
+        out->ops->egress(out, 0, frames, n, &fw->egress_scratch, counters);
+        return;
+    }
+    for (unsigned q = 0; q < out->egress_queues; q++) {
+        unsigned some_n = 0;
+
+        for (unsigned i = 0; i < n; i++) {
+            if (frame_hash(frames[i]) % out->egress_queues == q) {
+                some[some_n++] = frames[i];
+            }
+        }
+        if (some_n > 0) {
+            out->ops->egress(out, q, some, some_n, &fw->egress_scratch,
+                             counters);
+        }
+    }
+}
+
+/* Some may be more than the receiver can take: those go one by one. */
+static void deliver_converted(Forwarder *fw, Port *out, const Outbox *box)
+{
+    unsigned done = 0;
+
+    for (unsigned i = 0; i < box->n; i++) {
+        const Frame *const *parts;
+        unsigned n;
+
+        if (!(offload_needs(box->frame[i]) & ~out->offloads_accepted)) {
+            continue;
+        }
+        if (i > done) {
+            deliver_to_queues(fw, out, box->frame + done, i - done);
+        }
+        done = i + 1;
+        n = offload_convert(fw->offload, box->frame[i],
+                            out->offloads_accepted, &parts);
+        if (n == 0) {
+            counter_add(&fw->counters[out->id].drops[DROP_SEGMENT], 1);
+        }
+        for (unsigned at = 0; at < n; at += EGRESS_BURST) {
+            deliver_to_queues(fw, out, parts + at, MIN(n - at, EGRESS_BURST));
+        }
+    }
+    if (box->n > done) {
+        deliver_to_queues(fw, out, box->frame + done, box->n - done);
+    }
+}
+
+static void deliver(Forwarder *fw, unsigned id)
+{
+    Port *out = datapath_port(fw->dp, id);
+    Outbox *box = &fw->outbox[id];
+
+    if (G_UNLIKELY(!out || out->egress_queues == 0)) {
+        counter_add(&fw->counters[id].drops[DROP_DOWN], box->n);
+    } else if (G_UNLIKELY(box->offloads)) {
+        deliver_converted(fw, out, box);
+    } else {
+        deliver_to_queues(fw, out, box->frame, box->n);
+    }
+    box->n = 0;
+    box->offloads = false;
+}
+
+static inline void put(Forwarder *fw, unsigned id, const Frame *f)
+{
+    Outbox *box = &fw->outbox[id];
+
+    if (box->n == 0) {
+        fw->touched[fw->touched_n++] = id;
+    }
+    box->frame[box->n++] = f;
+    box->offloads |= !offload_is_plain(f);
+}
+
+/* -- Tags ------------------------------------------------------------------ */
+
+/* Frame @i of the burst with its tag changed; made once for all ports. */
+static const Frame *retag(Forwarder *fw, unsigned i, TagChange change,
+                          unsigned vlan)
+{
+    const Frame *f = &fw->burst.frame[i];
+    unsigned which = change != TAG_POP;
+    Frame *to = &fw->retagged[which][i];
+
+    if (change == TAG_KEEP) {
+        return f;
+    }
+    if (!fw->has_retagged[which][i]) {
+        uint16_t tci = vlan;
+
+        fw->has_retagged[which][i] = true;
+        if (change == TAG_POP) {
+            vlan_pop(to, f);
+        } else if (change == TAG_PUSH) {
+            vlan_push(to, f, tci);
+        } else {
+            *to = *f;
+            to->head[14] = (f->head[14] & 0xf0) | tci >> 8;
+            to->head[15] = tci;
+        }
+    }
+    return to;
+}
+
+/* -- A frame that is not simply sent on ------------------------------------ */
+
+typedef struct Flooded {
+    Forwarder *fw;
+    unsigned i;
+    unsigned vlan;
+    unsigned ports;
+} Flooded;
+
+static void put_flooded(void *opaque, unsigned port, TagChange tag)
+{
+    Flooded *fl = opaque;
+
+    put(fl->fw, port, retag(fl->fw, fl->i, tag, fl->vlan));
+    fl->ports++;
+}
+
+static void flood(Forwarder *fw, const Port *in, unsigned i, unsigned vlan)
+{
+    const Frame *f = &fw->burst.frame[i];
+    uint64_t *drops = fw->counters[in->id].drops;
+    Flooded fl = { .fw = fw, .i = i, .vlan = vlan };
+    uint16_t tci = 0;
+    bool tagged = vlan_tag(f, &tci);
+
+    /* Only its bucket changes, which has a lock. */
+    if (!flood_allowed((Port *)in)) {
+        counter_add(&drops[DROP_STORM], 1);
+        return;
+    }
+    flood_each(fw->dp, in, vlan, tagged, tci & 0xfff, put_flooded, &fl);
+    if (fl.ports == 0) {
+        counter_add(&drops[DROP_NOWHERE], 1);
+    }
+}
+
+static void act(Forwarder *fw, const Port *in, unsigned i,
+                const FlowAction *action)
+{
+    fw->has_retagged[0][i] = fw->has_retagged[1][i] = false;
+    switch (action->kind) {
+    case FLOW_OUT:
+        for (unsigned k = 0; k < action->outs; k++) {
+            put(fw, action->out[k],
+                retag(fw, i, action->tag[k], action->vlan));
+        }
+        break;
+    case FLOW_FLOOD:
+        flood(fw, in, i, action->vlan);
+        break;
+    case FLOW_DROP:
+        counter_add(&fw->counters[in->id].drops[action->drop], 1);
+        break;
+    }
+}
+
+/* -- In -------------------------------------------------------------------- */
+
+/* What is asked of every frame; counts those that fail. */
+static inline bool admit(Forwarder *fw, const Port *in, Frame *f)
+{
+    uint64_t *drops = fw->counters[in->id].drops;
+
+    if (G_UNLIKELY(!offload_is_plain(f)) &&
+        !offload_check(f, in->offloads_allowed)) {
+        counter_add(&drops[DROP_OFFLOAD], 1);
+        return false;
+    }
+    if (G_UNLIKELY(in->settings.ips > 0) &&
+        !spoof_ip_ok(f, in->settings.ip, in->settings.ips)) {
+        counter_add(&drops[DROP_SPOOF_IP], 1);
+        return false;
+    }
+    return true;
+}
+
+static void forward_to_peer(Forwarder *fw, const Port *in)
+{
+    IngressBurst *b = &fw->burst;
+
+    for (unsigned i = 0; i < b->n; i++) {
+        if (admit(fw, in, &b->frame[i])) {
+            put(fw, in->peer, &b->frame[i]);
+        }
+    }
+}
+
+static G_GNUC_NO_INLINE const FlowSlot *
+miss(Forwarder *fw, const Port *in, unsigned i, FlowSlot *slot, FlowKey key,
+     uint32_t generation)
+{
+    FlowAction action;
+
+    counter_add(&fw->flow_misses, 1);
+    decide(fw->dp, in, &fw->burst.frame[i], &action);
+    if (action.once) {
+        act(fw, in, i, &action);
+        return NULL;
+    }
+    slot->key = key;
+    slot->port = in->id;
+    slot->generation = generation;
+    slot->action = action;
+    return slot;
+}
+
+static void forward_switched(Forwarder *fw, const Port *in)
+{
+    IngressBurst *b = &fw->burst;
+    /* Before the ports and addresses that are looked up; pairs with the
+     * release of datapath_new_generation(). */
+    uint32_t generation = __atomic_load_n(&fw->dp->generation,
+                                          __ATOMIC_ACQUIRE);
+    const FlowSlot *slot = NULL;
+
+    for (unsigned i = 0; i < b->n; i++) {
+        Frame *f = &b->frame[i];
+        FlowKey key = flow_key(f);
+
+        if (!admit(fw, in, f)) {
+            continue;
+        }
+        if (!slot || !flow_slot_is(slot, key, in->id, generation)) {
+            FlowSlot *found = flow_slot(fw->flows, key, in->id);
+
+            slot = found;
+            if (G_UNLIKELY(!flow_slot_is(found, key, in->id, generation))) {
+                slot = miss(fw, in, i, found, key, generation);
+                if (!slot) {
+                    continue;
+                }
+            }
+        }
+        if (G_LIKELY(slot->action.kind == FLOW_OUT && slot->action.outs == 1 &&
+                     slot->action.tag[0] == TAG_KEEP)) {
+            put(fw, slot->action.out[0], f);
+        } else {
+            act(fw, in, i, &slot->action);
+        }
+    }
+}
+
+void forward_burst(Forwarder *fw, const Port *in)
+{
+    PortCounters *counters = &fw->counters[in->id];
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < fw->burst.n; i++) {
+        bytes += fw->burst.frame[i].bytes;
+    }
+    counter_add(&counters->ingress_pkts, fw->burst.n);
+    counter_add(&counters->ingress_bytes, bytes);
+    if (in->only_peer) {
+        forward_to_peer(fw, in);
+    } else {
+        forward_switched(fw, in);
+    }
+    for (unsigned i = 0; i < fw->touched_n; i++) {
+        deliver(fw, fw->touched[i]);
+    }
+    fw->touched_n = 0;
+}

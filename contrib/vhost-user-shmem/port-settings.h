@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a user can say of a port: the same words on the command line, in the
+ * configuration file, over the control socket, and in what is shown.
+ *
+ * One table has each word's name, reader, writer and help.  Settings are read
+ * into a copy, checked together, and only then take effect.
+ *
+ * Threads: the control thread.
+ */
+#ifndef VUS_PORT_SETTINGS_H
+#define VUS_PORT_SETTINGS_H
+
+#include <glib.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PORT_NAME_MAX 32
+#define PORT_MACS_MAX 16
+#define PORT_IPS_MAX 16
+#define PORT_MIRRORED_MAX 32
+#define VLAN_IDS 4096
+
+typedef struct PortIp {
+    bool is_v6;
+    uint8_t addr[16];           /* IPv4: the first four */
+} PortIp;
+
+typedef struct PortSettings {
+    /* Fixed when the port is made. */
+    char *type;                 /* "vhost-user", "tap", "dummy" */
+    char *socket;               /* vhost-user: its path */
+    bool client;                /* vhost-user: connects instead of listening */
+    unsigned queues;            /* pairs of rings, 1 to 16 */
+    unsigned mtu;               /* largest the front end may choose */
+    char *ifname;               /* tap: the interface */
+
+    /* May change at any time. */
+    bool link_up;
+    int vlan;                   /* access port of it; -1: none, a trunk */
+    bool all_vlans;             /* trunk of all ... */
+    uint8_t trunk[VLAN_IDS / 8];    /* ... or of these */
+    int native;                 /* trunk: VLAN of untagged frames; 0: none */
+    unsigned macs;              /* 0: any source address */
+    uint8_t mac[PORT_MACS_MAX][6];
+    unsigned ips;               /* 0: any */
+    PortIp ip[PORT_IPS_MAX];
+    char *peer;                 /* all that comes goes to this port, or NULL */
+    char **mirror;              /* this port shows what these do, or NULL */
+    unsigned storm_pps;         /* of flooded frames; 0: no limit */
+    unsigned max_macs;          /* that are learned here */
+} PortSettings;
+
+#define PORT_SETTINGS_ERROR port_settings_error_quark()
+GQuark port_settings_error_quark(void);
+
+/* Defaults for a new port.  port_settings_clear() frees what it owns; what @to
+ * held is not freed. */
+void port_settings_init(PortSettings *s);
+void port_settings_clear(PortSettings *s);
+void port_settings_copy(PortSettings *to, const PortSettings *from);
+
+/* One word; "" is its default.  False with @error set (what was expected): @s
+ * is as it was. */
+bool port_settings_set(PortSettings *s, const char *key, const char *value,
+                       GError **error);
+
+/* "KEY=VALUE", up to NULL; with an error, the words before it count. */
+bool port_settings_parse(PortSettings *s, const char *const *words_given,
+                         GError **error);
+
+/* Do they go together?  The second one knows whose they are. */
+bool port_settings_check(const PortSettings *s, GError **error);
+bool port_settings_check_named(const PortSettings *s, const char *name,
+                               GError **error);
+
+/* May @to follow on @from while the port lives?  Names what may not. */
+bool port_settings_may_follow(const PortSettings *from, const PortSettings *to,
+                              GError **error);
+
+/* "10.0.0.1", or NULL if it is the default; the caller frees it. */
+char *port_settings_get(const PortSettings *s, const char *key);
+
+/* The default, or NULL if it is none; the caller frees it. */
+char *port_settings_default(const char *key);
+
+/* All keys, in the order in which they are shown; ends with NULL. */
+const char *const *port_settings_keys(void);
+
+/* One line of help for @key. */
+const char *port_settings_help(const char *key);
+
+/* The type of ports that have @key; NULL: all. */
+const char *port_settings_type_of(const char *key);
+
+/* Is @key fixed while a port lives? */
+bool port_settings_is_fixed(const char *key);
+
+/* "[A-Za-z0-9_.-]{1,32}", not beginning with "-" or "." */
+bool port_name_check(const char *name, GError **error);
+
+static inline bool port_settings_in_trunk(const PortSettings *s, unsigned vid)
+{
+    return s->all_vlans || s->trunk[vid / 8] >> vid % 8 & 1;
+}
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The switch as its owner sees it: ports come, change and go; workers are
+ * started and stopped; what they count is read.
+ *
+ * Threads: the control thread, with GLib's default main context running.
+ */
+#ifndef VUS_SWITCH_H
+#define VUS_SWITCH_H
+
+#include "drops.h"
+#include "fdb.h"
+#include "port-settings.h"
+
+typedef struct Switch Switch;
+typedef struct Port Port;
+
+typedef struct SwitchConfig {
+    unsigned workers;           /* 1 to SWITCH_MAX_WORKERS */
+    unsigned cpus;              /* 0: workers are not pinned */
+    unsigned cpu[64];           /* worker i runs on cpu[i % cpus] */
+    unsigned rt_priority;       /* SCHED_FIFO, 1 to 99; 0: an ordinary thread */
+    unsigned idle_us;           /* polls that long without work before it sleeps */
+    unsigned fdb_age_s;         /* forget an address that was silent so long */
+    unsigned fdb_max;           /* addresses, at most */
+    char *state_dir;            /* NULL: packed rings do not outlive a crash */
+} SwitchConfig;
+
+#define SWITCH_MAX_WORKERS 16
+#define SWITCH_MAX_PORTS 256
+
+#define SWITCH_ERROR switch_error_quark()
+GQuark switch_error_quark(void);
+
+void switch_config_init(SwitchConfig *cfg);         /* defaults */
+bool switch_config_check(const SwitchConfig *cfg, GError **error);
+
+/* Starts the workers.  @cfg is copied.  NULL with @error set. */
+Switch *switch_new(const SwitchConfig *cfg, GError **error);
+void switch_free(Switch *sw);                       /* and all ports */
+const SwitchConfig *switch_config(const Switch *sw);
+
+/* -- Ports ----------------------------------------------------------------- */
+
+/* Takes a copy of @settings.  NULL with @error set: nothing has changed. */
+Port *switch_add_port(Switch *sw, const char *name,
+                      const PortSettings *settings, GError **error);
+bool switch_remove_port(Switch *sw, const char *name, GError **error);
+bool switch_set_port(Switch *sw, const char *name,
+                     const PortSettings *settings, GError **error);
+
+Port *switch_find_port(Switch *sw, const char *name);
+
+Port *switch_port_by_id(Switch *sw, unsigned id);      /* or NULL */
+
+/* In the order in which they were added: from NULL to NULL. */
+Port *switch_next_port(Switch *sw, Port *after);
+
+/* -- What is shown of a port ----------------------------------------------- */
+
+const char *port_name(const Port *p);
+const PortSettings *port_settings(const Port *p);
+
+typedef struct PortStatus {
+    bool connected;             /* vhost-user: a front end; else always */
+    bool ready;                 /* sends and receives */
+    unsigned ingress_queues, egress_queues;     /* in use */
+    uint64_t connects;
+    uint64_t features;          /* vhost-user: virtio's, that were agreed */
+    uint64_t memory_bytes;      /* vhost-user: of the guest's, mapped here */
+    const char *rings;          /* vhost-user: "split", "packed"; else NULL */
+    uint64_t breaks;            /* times that a ring or connection broke */
+    const char *broken;         /* why it is broken now, or the last time */
+} PortStatus;
+
+void switch_port_status(Switch *sw, Port *p, PortStatus *status);
+void switch_port_counters(Switch *sw, Port *p, PortCounters *sum);
+void switch_reset_counters(Switch *sw, Port *p);    /* NULL: of all ports */
+
+/* -- Addresses ------------------------------------------------------------- */
+
+/* Call @each for every address, in no order. */
+void switch_fdb_foreach(Switch *sw, void (*each)(const FdbShown *e, void *opaque),
+                        void *opaque);
+
+/* Forget what was learned of @p, or of all ports; what was set stays. */
+unsigned switch_fdb_flush(Switch *sw, Port *p);
+
+/* An address that neither moves nor ages; and no longer. */
+bool switch_fdb_set(Switch *sw, Port *p, const uint8_t mac[6], uint16_t vlan,
+                    GError **error);
+bool switch_fdb_unset(Switch *sw, const uint8_t mac[6], uint16_t vlan,
+                      GError **error);
+
+/* -- Workers --------------------------------------------------------------- */
+
+typedef struct WorkerStatus {
+    int cpu;                    /* pinned to, or -1 */
+    unsigned queues;            /* that it serves */
+    uint64_t polls;             /* of all its queues together */
+    uint64_t busy_polls;        /* that found frames */
+    uint64_t sleeps;
+    uint64_t flow_misses;
+    uint64_t pkts;              /* from its queues */
+} WorkerStatus;
+
+void switch_worker_status(Switch *sw, unsigned index, WorkerStatus *status);
+
+/* -- Dummy ports ----------------------------------------------------------- */
+
+/*
+ * A frame as if a guest behind @p had sent it; @vnet is its virtio-net header
+ * of 10 bytes, or NULL.  Returns when it has been forwarded.
+ */
+bool switch_dummy_inject(Switch *sw, Port *p, const uint8_t *frame,
+                         size_t bytes, const uint8_t *vnet, GError **error);
+
+/* The oldest frame that @p was sent, virtio-net header of 12 bytes first; NULL
+ * if there is none. */
+GBytes *switch_dummy_read(Switch *sw, Port *p, GError **error);
+
+#endif

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker.h"
+
+#define MAX_QUEUES (SWITCH_MAX_PORTS * PORT_MAX_QUEUES)
+
+/* Empty turns between two looks at the clock. */
+#define TURNS_PER_CLOCK 64
+/* For queues that cannot wake anybody. */
+#define BLIND_SLEEP_MS 1
+
+typedef struct QueueWake {
+    int fd;                         /* -1: it has none */
+    bool in_epoll;
+} QueueWake;
+
+struct Worker {
+    /* Its own thread's. */
+    Forwarder *fw;
+    uint64_t polls, busy_polls, sleeps, pkts;   /* others read them */
+
+    /* Set before it starts. */
+    Datapath *dp;
+    int cpu;
+    uint64_t idle_ns;
+    int epoll_fd;
+    int event_fd;                   /* wakes it; never read, edge-triggered */
+    pthread_t thread;
+
+    /* Written by the control thread; atomic.  An entry is a port's id and a
+     * queue; what it finds there may be nothing. */
+    bool stop;
+    unsigned queues;
+    unsigned blind_queues;
+    uint32_t queue[MAX_QUEUES];
+
+    /* The control thread's. */
+    QueueWake wake[MAX_QUEUES];
+};
+
+/* -- The thread ------------------------------------------------------------ */
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
+}
+
+static inline void relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Entry @i, if it is there; its queue in *@queue. */
+static inline Port *queue_at(const Worker *w, unsigned i, unsigned *queue)
+{
+    uint32_t entry = __atomic_load_n(&w->queue[i], __ATOMIC_RELAXED);
+    Port *p = datapath_port(w->dp, entry / PORT_MAX_QUEUES);
+
+    *queue = entry % PORT_MAX_QUEUES;
+    return p && *queue < p->ingress_queues ? p : NULL;
+}
+
+/* One turn: a burst of each queue. */
+static unsigned poll_queues(Worker *w)
+{
+    unsigned n = __atomic_load_n(&w->queues, __ATOMIC_ACQUIRE);
+    Forwarder *fw = w->fw;
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        unsigned queue;
+        Port *p = queue_at(w, i, &queue);
+
+        if (G_UNLIKELY(!p)) {
+            continue;
+        }
+        fw->burst.n = p->ops->ingress(p, queue, &fw->burst,
+                                      &fw->counters[p->id]);
+        if (fw->burst.n > 0) {
+            forward_burst(fw, p);
+            p->ops->ingress_done(p, queue, &fw->burst);
+            found += fw->burst.n;
+        }
+    }
+    return found;
+}
+
+/* Ask all queues to wake us, or not to; has one something already? */
+static bool ask_wake(Worker *w, bool ask)
+{
+    unsigned n = __atomic_load_n(&w->queues, __ATOMIC_ACQUIRE);
+    bool more = false;
+
+    for (unsigned i = 0; i < n; i++) {
+        unsigned queue;
+        Port *p = queue_at(w, i, &queue);
+
+        more |= p && p->ops->ask_wake(p, queue, ask);
+    }
+    return more;
+}
+
+static void sleep_until_something_comes(Worker *w)
+{
+    struct epoll_event events[16];
+
+    if (!ask_wake(w, true)) {
+        bool blind = __atomic_load_n(&w->blind_queues, __ATOMIC_RELAXED) > 0;
+
+        counter_add(&w->sleeps, 1);
+        rcu_thread_offline();
+        epoll_wait(w->epoll_fd, events, G_N_ELEMENTS(events),
+                   blind ? BLIND_SLEEP_MS : -1);
+        rcu_thread_online();
+    }
+    ask_wake(w, false);
+}
+
+static void *work(void *opaque)
+{
+    Worker *w = opaque;
+    uint64_t idle_since_ns = 0;
+    unsigned empty_turns = 0;
+
+    rcu_register_thread();
+    while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
+        unsigned found = poll_queues(w);
+
+        counter_add(&w->polls, 1);
+        rcu_quiescent_state();
+        if (G_LIKELY(found > 0)) {
+            counter_add(&w->busy_polls, 1);
+            counter_add(&w->pkts, found);
+            empty_turns = 0;
+            continue;
+        }
+        relax();
+        if (empty_turns++ % TURNS_PER_CLOCK > 0) {
+            continue;
+        }
+        if (empty_turns == 1) {
+            idle_since_ns = now_ns();
+        } else if (now_ns() - idle_since_ns >= w->idle_ns) {
+            sleep_until_something_comes(w);
+            empty_turns = 0;
+        }
+    }
+    rcu_unregister_thread();
+    return NULL;
+}
+
+/* -- Life ------------------------------------------------------------------ */
+
+static int start_thread(Worker *w, unsigned index, unsigned rt_priority)
+{
+    pthread_attr_t attr;
+    char name[16];
+    int failed;
+
+    pthread_attr_init(&attr);
+    if (w->cpu >= 0) {
+        cpu_set_t cpus;
+
+        CPU_ZERO(&cpus);
+        CPU_SET(w->cpu, &cpus);
+        pthread_attr_setaffinity_np(&attr, sizeof(cpus), &cpus);
+    }
+    if (rt_priority > 0) {
+        struct sched_param param = { .sched_priority = rt_priority };
+
+        pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
+        pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
+        pthread_attr_setschedparam(&attr, &param);
+    }
+    failed = pthread_create(&w->thread, &attr, work, w);
+    pthread_attr_destroy(&attr);
+    if (!failed) {
+        g_snprintf(name, sizeof(name), "worker-%u", index);
+        pthread_setname_np(w->thread, name);
+    }
+    return failed;
+}
+
+static void free_all(Worker *w)
+{
+    close(w->epoll_fd);
+    close(w->event_fd);
+    forwarder_free(w->fw);
+    g_free(w);
+}
+
+Worker *worker_new(Datapath *dp, unsigned index, int cpu, unsigned rt_priority,
+                   unsigned idle_us, GError **error)
+{
+    struct epoll_event wake = { .events = EPOLLIN | EPOLLET };
+    Worker *w = g_new0(Worker, 1);
+    int failed;
+
+    w->dp = dp;
+    w->fw = forwarder_new(dp);
+    w->cpu = cpu;
+    w->idle_ns = idle_us * UINT64_C(1000);
+    w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->epoll_fd < 0 || w->event_fd < 0 ||
+        epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->event_fd, &wake) < 0) {
+        g_set_error(error, SWITCH_ERROR, 0, "cannot make what wakes worker "
+                    "%u: %s", index, g_strerror(errno));
+        free_all(w);
+        return NULL;
+    }
+    failed = start_thread(w, index, rt_priority);
+    if (failed) {
+        g_set_error(error, SWITCH_ERROR, 0, "cannot start worker %u: %s%s",
+                    index, g_strerror(failed),
+                    failed == EPERM && rt_priority > 0
+                    ? "; rt-priority needs CAP_SYS_NICE, or a limit \"rtprio\" "
+                      "that allows it (ulimit -r)"
+                    : failed == EINVAL && cpu >= 0
+                    ? "; is there such a processor (cpus), and may this "
+                      "process use it (taskset -p)?" : "");
+        free_all(w);
+        return NULL;
+    }
+    return w;
+}
+
+void worker_free(Worker *w)
+{
+    __atomic_store_n(&w->stop, true, __ATOMIC_RELAXED);
+    worker_wake(w);
+    pthread_join(w->thread, NULL);
+    free_all(w);
+}
+
+/* -- Queues ---------------------------------------------------------------- */
+
+unsigned worker_load(const Worker *w)
+{
+    return w->queues;
+}
+
+void worker_add_queue(Worker *w, unsigned port, unsigned queue, int wake_fd)
+{
+    struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+    unsigned i = w->queues;
+    QueueWake *wake = &w->wake[i];
+
+    g_assert(i < MAX_QUEUES);
+    /* Edge-triggered and never read: whoever else holds the other end cannot
+     * make us wait.  What cannot be polled (a file, say) is none. */
+    wake->fd = wake_fd;
+    wake->in_epoll = wake_fd >= 0 &&
+                     epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, wake_fd,
+                               &event) == 0;
+    if (!wake->in_epoll) {
+        __atomic_store_n(&w->blind_queues, w->blind_queues + 1,
+                         __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&w->queue[i], port * PORT_MAX_QUEUES + queue,
+                     __ATOMIC_RELAXED);
+    /* Pairs with the acquire of poll_queues(). */
+    __atomic_store_n(&w->queues, i + 1, __ATOMIC_RELEASE);
+}
+
+/* A worker in its turn may see the last entry twice, or not: once more or less
+ * does not matter. */
+void worker_remove_port(Worker *w, unsigned port)
+{
+    unsigned i = 0;
+
+    while (i < w->queues) {
+        unsigned last = w->queues - 1;
+
+        if (w->queue[i] / PORT_MAX_QUEUES != port) {
+            i++;
+            continue;
+        }
+        if (w->wake[i].in_epoll) {
+            epoll_ctl(w->epoll_fd, EPOLL_CTL_DEL, w->wake[i].fd, NULL);
+        } else {
+            __atomic_store_n(&w->blind_queues, w->blind_queues - 1,
+                             __ATOMIC_RELAXED);
+        }
+        w->wake[i] = w->wake[last];
+        __atomic_store_n(&w->queue[i], w->queue[last], __ATOMIC_RELAXED);
+        __atomic_store_n(&w->queues, last, __ATOMIC_RELAXED);
+    }
+}
+
+void worker_wake(Worker *w)
+{
+    uint64_t one = 1;
+
+    /* Full would mean that it was written, and not read, often enough. */
+    (void)!write(w->event_fd, &one, sizeof(one));
+}
+
+/* -- Status ---------------------------------------------------------------- */
+
+void worker_status(const Worker *w, WorkerStatus *status)
+{
+    *status = (WorkerStatus) {
+        .cpu = w->cpu,
+        .queues = w->queues,
+        .polls = __atomic_load_n(&w->polls, __ATOMIC_RELAXED),
+        .busy_polls = __atomic_load_n(&w->busy_polls, __ATOMIC_RELAXED),
+        .sleeps = __atomic_load_n(&w->sleeps, __ATOMIC_RELAXED),
+        .flow_misses = __atomic_load_n(&w->fw->flow_misses, __ATOMIC_RELAXED),
+        .pkts = __atomic_load_n(&w->pkts, __ATOMIC_RELAXED),
+    };
+}
+
+const PortCounters *worker_counters(const Worker *w, unsigned port)
+{
+    return &w->fw->counters[port];
+}
