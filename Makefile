@@ -77,7 +77,7 @@ check-fuzz: all
 
 # -- Measure and show ------------------------------------------------------
 
-.PHONY: bench-edf bench-rtvnic demo demo-video
+.PHONY: bench-edf bench-rtvnic bench-switch demo demo-switch demo-video
 bench-edf: build-rtnet
 	$(Q)mkdir -p build/results
 	$(Q)build/rtnet/tests/bench/bench-edf --json build/results/bench-edf.json
@@ -85,8 +85,14 @@ bench-edf: build-rtnet
 bench-rtvnic: all
 	$(Q)$(PYTHON) tests/bench/bench_rtvnic.py
 
+bench-switch: build-rtnet
+	$(Q)$(PYTHON) tests/bench/bench_switch.py
+
 demo: all
 	$(Q)$(PYTHON) demo/demo.py
+
+demo-switch: all
+	$(Q)$(PYTHON) demo/switch.py
 
 demo-video: all
 	$(Q)$(PYTHON) demo/video.py
@@ -130,7 +136,9 @@ help:
 	@echo '  check-fuzz        each fuzzer for FUZZ_SECONDS (60)'
 	@echo '  bench-edf         speed of the deadline queue'
 	@echo '  bench-rtvnic      cost per frame, throughput, delay beside tc'
+	@echo '  bench-switch      vhost-user-shmem beside DPDK and Open vSwitch'
 	@echo '  demo              FIFO, strict and EDF side by side, with guests'
+	@echo '  demo-switch       two guests through vhost-user-shmem, which is killed'
 	@echo '  demo-video        a film beside a flood, with and without EDF'
 	@echo '  install           to the --prefix of ./configure; DESTDIR=DIR'
 	@echo '  clean             delete what was built, keep downloads'

@@ -182,6 +182,10 @@ static bool set_features(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
             return false;
         }
     }
+    if (f->features & ~features & BIT(VU_F_LOG_ALL)) {
+        /* The migration is over.  It began with SET_LOG_BASE, before this bit. */
+        guest_mem_set_log(&f->mem, -1, 0, 0, NULL);
+    }
     f->features = features;
     f->has_features = true;
     if (!vu_front_has(f, VU_F_PROTOCOL_FEATURES)) {
@@ -569,8 +573,9 @@ static const Request requests[VU_REQUESTS_END] = {
                             NO_FEATURE },
     [VU_SET_VRING_ERR] = { set_vring_err, U64, 0, 1, false, true, false,
                            NO_FEATURE },
-    [VU_SET_VRING_ENABLE] = { set_vring_enable, STATE, 0, 0, false, true, true,
-                              NO_FEATURE },
+    /* QEMU sends it as soon as the NIC is there. */
+    [VU_SET_VRING_ENABLE] = { set_vring_enable, STATE, 0, 0, false, true,
+                              false, NO_FEATURE },
 
     [VU_SEND_RARP] = { send_rarp, U64, 0, 0, false, false, false,
                        NEEDS(RARP) },

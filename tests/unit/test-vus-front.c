@@ -339,6 +339,8 @@ static void test_log(void)
     g_assert_true(bed->f.ring[1].vring.log_used);
     g_assert_cmpuint(bed->f.ring[1].vring.next, ==, 3);
     g_assert_nonnull(bed->f.mem.log);
+    tell(bed, VU_SET_FEATURES, features);
+    g_assert_null(bed->f.mem.log);
     bed_free(bed);
 }
 
