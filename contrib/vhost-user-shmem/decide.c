@@ -61,19 +61,28 @@ static int classify(const Port *in, bool tagged, unsigned vid)
     if (!tagged || vid == 0) {
         return s->vlan >= 0 ? s->vlan
                : s->native > 0 ? s->native
-               : s->all_vlans ? 0 : -1;
+               : port_in_vlan(in, 0) ? 0 : -1;
     }
     return s->vlan < 0 && port_in_vlan(in, vid) ? (int)vid : -1;
 }
 
-static void decide_peer(const Port *in, FlowAction *action)
+static void decide_peer(Datapath *dp, const Port *in, FlowAction *action)
 {
+    const Port *out;
+
     if (in->peer < 0) {
         drop(action, DROP_DOWN);
         return;
     }
+    out = datapath_port(dp, in->peer);
     add_out(action, in->peer, TAG_KEEP);
     add_mirrors(action, in, TAG_KEEP);
+    if (out) {
+        add_mirrors(action, out, TAG_KEEP);
+    } else {
+        /* Until it is known who shows it. */
+        action->once = true;
+    }
 }
 
 void decide(Datapath *dp, const Port *in, const Frame *f, FlowAction *action)
@@ -90,7 +99,7 @@ void decide(Datapath *dp, const Port *in, const Frame *f, FlowAction *action)
         drop(action, DROP_MIRROR);
         return;
     }
-    if (is_group(from)) {
+    if (is_group(from) && in->peer == -1) {
         drop(action, DROP_SOURCE);
         return;
     }
@@ -99,7 +108,7 @@ void decide(Datapath *dp, const Port *in, const Frame *f, FlowAction *action)
         return;
     }
     if (in->peer != -1) {
-        decide_peer(in, action);
+        decide_peer(dp, in, action);
         return;
     }
     vlan = classify(in, tagged, vid);

@@ -43,7 +43,7 @@ bool port_in_vlan(const Port *p, unsigned vlan)
         return vlan == (unsigned)s->vlan;
     }
     if (vlan == 0) {
-        return s->all_vlans && s->native == 0;
+        return s->native == 0 && port_settings_in_trunk(s, 0);
     }
     return vlan == (unsigned)s->native || port_settings_in_trunk(s, vlan);
 }

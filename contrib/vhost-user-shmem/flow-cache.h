@@ -76,7 +76,8 @@ static inline FlowKey flow_key(const Frame *f)
 
     memcpy(&key, f->head, sizeof(key));
     memcpy(&type, f->head + 12, sizeof(type));
-    if (G_LIKELY(type != GUINT16_TO_BE(0x8100))) {
+    /* What is too short for a tag has none (vlan_tag()). */
+    if (G_LIKELY(type != GUINT16_TO_BE(0x8100) || f->head_bytes < 18)) {
         key.w[1] &= GUINT64_TO_LE(UINT64_C(0xffffffff));
     }
     return key;

@@ -45,13 +45,11 @@ static bool find_ipv6(const Frame *f, FrameHeaders *h)
     next = ip[6];
     while (next == IPPROTO_HOPOPTS || next == IPPROTO_ROUTING ||
            next == IPPROTO_DSTOPTS) {
-        const uint8_t *extension = f->head + at;
-
         if (at + EXTENSION_MIN_BYTES > f->head_bytes) {
             return false;
         }
-        next = extension[0];
-        at += (extension[1] + 1) * 8;
+        next = f->head[at];
+        at += (f->head[at + 1] + 1) * 8;
     }
     if (at > f->head_bytes ||
         (next == IPPROTO_FRAGMENT && at + FRAGMENT_BYTES > f->head_bytes)) {

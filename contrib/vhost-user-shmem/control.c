@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control.h"
+
+#define BACKLOG 16
+#define READ_BYTES 4096
+
+/* No file descriptor is left: how long until the next try. */
+#define ACCEPT_PAUSE_MS 1000
+
+struct Control {
+    char *path;
+    int fd;
+    dev_t dev;                  /* of the socket that is ours */
+    ino_t ino;
+    const RpcMethod *methods;
+    void *opaque;
+    unsigned source;            /* accepts, or waits to do so again */
+    GPtrArray *clients;
+};
+
+typedef struct Client {
+    Control *control;
+    int fd;
+    GByteArray *in;             /* at most one line that is not whole */
+    GByteArray *out;
+    size_t out_sent;            /* bytes of out */
+    bool skips;                 /* the line is too long: to its end */
+    bool ended;                 /* nothing more comes */
+    unsigned reads, writes, works;      /* sources, or 0 */
+} Client;
+
+G_DEFINE_QUARK(vus-control-error-quark, control_error)
+
+#define CONTROL_FAILED(error, ...) \
+    g_set_error(error, CONTROL_ERROR, 0, __VA_ARGS__)
+
+static void client_watch(Client *c);
+
+/* -- Clients: life --------------------------------------------------------- */
+
+static void drop_source(unsigned *source)
+{
+    if (*source) {
+        g_source_remove(*source);
+        *source = 0;
+    }
+}
+
+static void free_client(void *opaque)
+{
+    Client *c = opaque;
+
+    drop_source(&c->reads);
+    drop_source(&c->writes);
+    drop_source(&c->works);
+    g_byte_array_unref(c->in);
+    g_byte_array_unref(c->out);
+    close(c->fd);
+    g_free(c);
+}
+
+static void client_end(Client *c)
+{
+    g_ptr_array_remove_fast(c->control->clients, c);
+}
+
+/* -- Clients: out ---------------------------------------------------------- */
+
+static size_t unread_bytes(const Client *c)
+{
+    return c->out->len - c->out_sent;
+}
+
+/* False: the client is gone. */
+static bool client_flush(Client *c)
+{
+    while (unread_bytes(c) > 0) {
+        ssize_t sent = send(c->fd, c->out->data + c->out_sent,
+                            unread_bytes(c), MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        if (sent < 0 && errno == EINTR) {
+            continue;
+        }
+        if (sent < 0) {
+            return errno == EAGAIN || errno == EWOULDBLOCK;
+        }
+        c->out_sent += sent;
+    }
+    g_byte_array_set_size(c->out, 0);
+    c->out_sent = 0;
+    return true;
+}
+
+/* Takes @answer.  False: the client leaves too many unread, or is gone. */
+static bool client_answer(Client *c, char *answer)
+{
+    bool reads = unread_bytes(c) <= CONTROL_MAX_UNREAD_BYTES;
+
+    if (reads) {
+        g_byte_array_append(c->out, (const guint8 *)answer, strlen(answer));
+        g_byte_array_append(c->out, (const guint8 *)"\n", 1);
+    } else {
+        g_warning("a client of the control socket leaves %zu bytes of "
+                  "answers unread and is cut off", unread_bytes(c));
+    }
+    g_free(answer);
+    return reads && client_flush(c);
+}
+
+/* -- Clients: in ----------------------------------------------------------- */
+
+/* Length of the first line with its newline, or 0. */
+static size_t line_bytes(const Client *c)
+{
+    const uint8_t *end = c->in->len ? memchr(c->in->data, '\n', c->in->len) :
+                                      NULL;
+
+    return end ? end - c->in->data + 1 : 0;
+}
+
+static bool is_blank(const uint8_t *line, size_t bytes)
+{
+    while (bytes > 0 && g_ascii_isspace(line[bytes - 1])) {
+        bytes--;
+    }
+    return bytes == 0;
+}
+
+/* A whole line, with its newline. */
+static bool client_handle_line(Client *c, size_t bytes)
+{
+    const Control *control = c->control;
+    char *answer;
+
+    if (is_blank(c->in->data, bytes)) {
+        return true;
+    }
+    answer = rpc_answer(control->methods, control->opaque,
+                        (const char *)c->in->data, bytes);
+    return !answer || client_answer(c, answer);
+}
+
+static bool client_handle_excess(Client *c)
+{
+    c->skips = true;
+    return client_answer(c, rpc_refusal(
+        RPC_ERROR_REQUEST, "a line has at most 65536 bytes: send smaller "
+        "requests, or smaller batches"));
+}
+
+/* One line at most.  False: the client is done with. */
+static bool client_work(Client *c)
+{
+    size_t bytes = line_bytes(c);
+    bool goes_on = true;
+
+    if (bytes > 0) {
+        if (!c->skips) {
+            goes_on = client_handle_line(c, bytes);
+        }
+        c->skips = false;
+        g_byte_array_remove_range(c->in, 0, bytes);
+        return goes_on;
+    }
+    if (c->skips || c->in->len == CONTROL_MAX_LINE_BYTES) {
+        goes_on = c->skips || client_handle_excess(c);
+        g_byte_array_set_size(c->in, 0);
+    } else if (c->ended && c->in->len > 0) {
+        goes_on = is_blank(c->in->data, c->in->len) ||
+                  client_answer(c, rpc_refusal(
+                      RPC_ERROR_PARSE, "the last line has no end: send a "
+                      "newline behind each request"));
+        g_byte_array_set_size(c->in, 0);
+    }
+    return goes_on;
+}
+
+/* False: the connection is broken. */
+static bool client_read(Client *c)
+{
+    unsigned before = c->in->len;
+    size_t room = MIN(READ_BYTES, CONTROL_MAX_LINE_BYTES - before);
+    ssize_t got;
+
+    g_byte_array_set_size(c->in, before + room);
+    got = recv(c->fd, c->in->data + before, room, MSG_DONTWAIT);
+    g_byte_array_set_size(c->in, before + MAX(got, 0));
+    if (got == 0) {
+        c->ended = true;
+    }
+    return got >= 0 || errno == EAGAIN || errno == EWOULDBLOCK ||
+           errno == EINTR;
+}
+
+/* -- Clients: sources ------------------------------------------------------ */
+
+static void client_go_on(Client *c, bool alive)
+{
+    if (!alive || (c->ended && c->in->len == 0 && unread_bytes(c) == 0)) {
+        client_end(c);
+    } else {
+        client_watch(c);
+    }
+}
+
+static gboolean on_readable(int fd, GIOCondition condition, void *opaque)
+{
+    Client *c = opaque;
+
+    c->reads = 0;
+    client_go_on(c, client_read(c) && client_work(c));
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_writable(int fd, GIOCondition condition, void *opaque)
+{
+    Client *c = opaque;
+
+    c->writes = 0;
+    client_go_on(c, client_flush(c));
+    return G_SOURCE_REMOVE;
+}
+
+static gboolean on_more(void *opaque)
+{
+    Client *c = opaque;
+
+    c->works = 0;
+    client_go_on(c, client_work(c));
+    return G_SOURCE_REMOVE;
+}
+
+/* Wait for what can happen next: with a line at hand, not for more of them. */
+static void client_watch(Client *c)
+{
+    bool works = line_bytes(c) > 0 || (c->ended && c->in->len > 0);
+
+    if (works && !c->works) {
+        drop_source(&c->reads);
+        c->works = g_idle_add_full(G_PRIORITY_DEFAULT, on_more, c, NULL);
+    }
+    if (!works && !c->ended && !c->reads) {
+        c->reads = g_unix_fd_add(c->fd, G_IO_IN, on_readable, c);
+    }
+    if (unread_bytes(c) > 0 && !c->writes) {
+        c->writes = g_unix_fd_add(c->fd, G_IO_OUT, on_writable, c);
+    }
+}
+
+/* -- Who comes ------------------------------------------------------------- */
+
+static void control_watch(Control *c);
+
+static gboolean on_pause_over(void *opaque)
+{
+    Control *c = opaque;
+
+    c->source = 0;
+    control_watch(c);
+    return G_SOURCE_REMOVE;
+}
+
+static void refuse_client(int fd)
+{
+    g_autofree char *answer = rpc_refusal(
+        RPC_ERROR_TOO_MUCH, "64 clients are connected already: end one of "
+        "them");
+    g_autofree char *line = g_strconcat(answer, "\n", NULL);
+
+    /* A new socket has room for it. */
+    if (send(fd, line, strlen(line), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        g_warning("the control socket has too many clients");
+    }
+    close(fd);
+}
+
+static gboolean on_connect(int listening_fd, GIOCondition condition,
+                           void *opaque)
+{
+    Control *c = opaque;
+    Client *client;
+    int fd = accept4(listening_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd < 0) {
+        if (errno != EMFILE && errno != ENFILE && errno != ENOMEM &&
+            errno != ENOBUFS) {
+            return G_SOURCE_CONTINUE;
+        }
+        g_warning("the control socket accepts nobody for a second: %s",
+                  g_strerror(errno));
+        c->source = g_timeout_add(ACCEPT_PAUSE_MS, on_pause_over, c);
+        return G_SOURCE_REMOVE;
+    }
+    if (c->clients->len == CONTROL_MAX_CLIENTS) {
+        refuse_client(fd);
+        return G_SOURCE_CONTINUE;
+    }
+    client = g_new0(Client, 1);
+    client->control = c;
+    client->fd = fd;
+    client->in = g_byte_array_new();
+    client->out = g_byte_array_new();
+    g_ptr_array_add(c->clients, client);
+    client_watch(client);
+    return G_SOURCE_CONTINUE;
+}
+
+static void control_watch(Control *c)
+{
+    c->source = g_unix_fd_add(c->fd, G_IO_IN, on_connect, c);
+}
+
+/* -- The socket ------------------------------------------------------------ */
+
+static bool fill_address(struct sockaddr_un *addr, const char *path,
+                         GError **error)
+{
+    *addr = (struct sockaddr_un) { .sun_family = AF_UNIX };
+    if (strlen(path) >= sizeof(addr->sun_path)) {
+        CONTROL_FAILED(error, "%s is too long for a socket: a path has at "
+                       "most %zu bytes", path, sizeof(addr->sun_path) - 1);
+        return false;
+    }
+    strcpy(addr->sun_path, path);
+    return true;
+}
+
+/* Remove the socket that a dead daemon has left; false if it is alive, or is
+ * something else. */
+static bool remove_stale(const struct sockaddr_un *addr, GError **error)
+{
+    const char *path = addr->sun_path;
+    struct stat st;
+    int fd, failure;
+
+    if (lstat(path, &st) < 0) {
+        return true;
+    }
+    if (!S_ISSOCK(st.st_mode)) {
+        CONTROL_FAILED(error, "%s is there and is no socket: remove it, or "
+                       "name another one with --control", path);
+        return false;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    failure = fd < 0 || connect(fd, (const struct sockaddr *)addr,
+                                sizeof(*addr)) < 0 ? errno : 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    /* EAGAIN: it does not come to accepting, but lives. */
+    if (failure == 0 || failure == EAGAIN) {
+        CONTROL_FAILED(error, "a daemon answers at %s already: end it, or "
+                       "give this one another --control", path);
+        return false;
+    }
+    if (failure != ECONNREFUSED) {
+        CONTROL_FAILED(error, "%s is there and cannot be tried: %s; remove "
+                       "it, or name another one with --control", path,
+                       g_strerror(failure));
+        return false;
+    }
+    if (unlink(path) < 0) {
+        CONTROL_FAILED(error, "%s is left of a dead daemon, and cannot be "
+                       "removed: %s", path, g_strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+static bool bind_socket(Control *c, const struct sockaddr_un *addr,
+                        GError **error)
+{
+    struct stat st;
+
+    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* The file gets the mode that the socket has before. */
+    if (c->fd < 0 || fchmod(c->fd, 0600) < 0 ||
+        bind(c->fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0) {
+        CONTROL_FAILED(error, "the control socket %s cannot be made: %s; does "
+                       "its directory exist, and may you write there?",
+                       c->path, g_strerror(errno));
+        return false;
+    }
+    if (listen(c->fd, BACKLOG) < 0 || lstat(c->path, &st) < 0) {
+        CONTROL_FAILED(error, "the control socket %s cannot be used: %s",
+                       c->path, g_strerror(errno));
+        return false;
+    }
+    c->dev = st.st_dev;
+    c->ino = st.st_ino;
+    return true;
+}
+
+/* Two daemons that start at once do not remove each other's socket: only one
+ * at a time looks at what is in the directory. */
+static bool claim(Control *c, GError **error)
+{
+    g_autofree char *dir = g_path_get_dirname(c->path);
+    struct sockaddr_un addr;
+    bool claimed = false;
+    int lock;
+
+    if (!fill_address(&addr, c->path, error)) {
+        return false;
+    }
+    lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) < 0 &&
+        errno == EWOULDBLOCK) {
+        CONTROL_FAILED(error, "another daemon is just starting in %s: try "
+                       "again", dir);
+    } else {
+        claimed = remove_stale(&addr, error) && bind_socket(c, &addr, error);
+    }
+    if (lock >= 0) {
+        close(lock);
+    }
+    return claimed;
+}
+
+Control *control_new(const char *path, GError **error)
+{
+    Control *c = g_new0(Control, 1);
+
+    c->path = g_strdup(path);
+    c->fd = -1;
+    c->clients = g_ptr_array_new_with_free_func(free_client);
+    if (!claim(c, error)) {
+        g_clear_pointer(&c, control_free);
+    }
+    return c;
+}
+
+void control_serve(Control *c, const RpcMethod *methods, void *opaque)
+{
+    c->methods = methods;
+    c->opaque = opaque;
+    control_watch(c);
+}
+
+void control_free(Control *c)
+{
+    struct stat st;
+
+    drop_source(&c->source);
+    g_ptr_array_unref(c->clients);
+    /* Not somebody else's that has taken its place. */
+    if (c->ino && lstat(c->path, &st) == 0 && st.st_dev == c->dev &&
+        st.st_ino == c->ino) {
+        unlink(c->path);
+    }
+    if (c->fd >= 0) {
+        close(c->fd);
+    }
+    g_free(c->path);
+    g_free(c);
+}

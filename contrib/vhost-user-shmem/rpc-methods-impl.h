@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the methods share: each room has its part of them.
+ *
+ * Threads: the control thread.
+ */
+#ifndef VUS_RPC_METHODS_IMPL_H
+#define VUS_RPC_METHODS_IMPL_H
+
+#include "daemon-config.h"
+#include "rpc-methods.h"
+
+typedef JsonNode *RpcCall(void *opaque, JsonObject *params, GError **error);
+
+/* Ports, and what they count. */
+RpcCall rpc_port_add, rpc_port_remove, rpc_port_set, rpc_port_list,
+        rpc_port_show, rpc_stats, rpc_stats_reset;
+
+/* Addresses. */
+RpcCall rpc_fdb_list, rpc_fdb_flush, rpc_fdb_set, rpc_fdb_unset;
+
+/* Dummy ports. */
+RpcCall rpc_dummy_inject, rpc_dummy_read;
+
+#define RPC_FAIL(error, code, ...) \
+    g_set_error(error, RPC_ERROR, RPC_ERROR_##code, __VA_ARGS__)
+
+/* -- Parameters ------------------------------------------------------------ */
+
+/* The port that parameter @name names; NULL with @error set. */
+Port *rpc_port(const RpcContext *context, JsonObject *params,
+               const char *name, GError **error);
+
+/* The same; NULL without an error if it was not given. */
+bool rpc_port_if_given(const RpcContext *context, JsonObject *params,
+                       const char *name, Port **port, GError **error);
+
+/* @error, which has another domain, is an error of that code. */
+void rpc_set_code(GError **error, RpcError code);
+
+/* -- Results --------------------------------------------------------------- */
+
+JsonNode *rpc_true(void);
+JsonNode *rpc_object(JsonObject *object);
+JsonNode *rpc_array(JsonArray *array);
+
+/* -- The daemon as it is --------------------------------------------------- */
+
+/* What it would have to be told at start to become so; addresses in order. */
+DaemonConfig *rpc_running_config(const RpcContext *context);
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <string.h>
+#include <unistd.h>
+
+#include "config-file.h"
+#include "rpc-methods-impl.h"
+
+/* -- What the methods share ------------------------------------------------ */
+
+Port *rpc_port(const RpcContext *context, JsonObject *params,
+               const char *name, GError **error)
+{
+    const char *given = rpc_string(params, name, "");
+    Port *p = switch_find_port(context->sw, given);
+
+    if (!p) {
+        RPC_FAIL(error, NO_PORT, "there is no port '%s'; port.list shows all",
+                 given);
+    }
+    return p;
+}
+
+bool rpc_port_if_given(const RpcContext *context, JsonObject *params,
+                       const char *name, Port **port, GError **error)
+{
+    *port = NULL;
+    if (!rpc_string(params, name, NULL)) {
+        return true;
+    }
+    *port = rpc_port(context, params, name, error);
+    return *port != NULL;
+}
+
+void rpc_set_code(GError **error, RpcError code)
+{
+    if (error && *error) {
+        (*error)->domain = RPC_ERROR;
+        (*error)->code = code;
+    }
+}
+
+JsonNode *rpc_true(void)
+{
+    JsonNode *node = json_node_new(JSON_NODE_VALUE);
+
+    json_node_set_boolean(node, true);
+    return node;
+}
+
+JsonNode *rpc_object(JsonObject *object)
+{
+    JsonNode *node = json_node_new(JSON_NODE_OBJECT);
+
+    json_node_take_object(node, object);
+    return node;
+}
+
+JsonNode *rpc_array(JsonArray *array)
+{
+    JsonNode *node = json_node_new(JSON_NODE_ARRAY);
+
+    json_node_take_array(node, array);
+    return node;
+}
+
+/* -- The daemon as it is --------------------------------------------------- */
+
+typedef struct Copying {
+    DaemonConfig *config;
+    Switch *sw;
+} Copying;
+
+static void copy_address(const FdbShown *e, void *opaque)
+{
+    const Copying *copying = opaque;
+    Port *p = switch_port_by_id(copying->sw, e->port);
+
+    if (e->is_static && p) {
+        daemon_config_add_address(copying->config, e->mac, e->vlan,
+                                  port_name(p));
+    }
+}
+
+static int compare_addresses(const void *one, const void *other)
+{
+    const ConfigAddress *a = *(const ConfigAddress *const *)one;
+    const ConfigAddress *b = *(const ConfigAddress *const *)other;
+
+    return a->vlan != b->vlan ? a->vlan - b->vlan : memcmp(a->mac, b->mac, 6);
+}
+
+DaemonConfig *rpc_running_config(const RpcContext *context)
+{
+    DaemonConfig *c = daemon_config_new();
+    Copying copying = { c, context->sw };
+
+    g_free(c->sw.state_dir);
+    c->sw = *switch_config(context->sw);
+    c->sw.state_dir = g_strdup(c->sw.state_dir);
+    c->control = g_strdup(context->control);
+    for (Port *p = switch_next_port(context->sw, NULL); p;
+         p = switch_next_port(context->sw, p)) {
+        daemon_config_add_port(c, port_name(p), port_settings(p));
+    }
+    switch_fdb_foreach(context->sw, copy_address, &copying);
+    g_ptr_array_sort(c->addresses, compare_addresses);
+    return c;
+}
+
+/* -- Of the daemon itself -------------------------------------------------- */
+
+static JsonNode *get_version(void *opaque, JsonObject *params, GError **error)
+{
+    JsonObject *version = json_object_new();
+
+    json_object_set_string_member(version, "name", "vhost-user-shmem");
+    json_object_set_string_member(version, "version", VUS_VERSION);
+    json_object_set_int_member(version, "pid", getpid());
+    return rpc_object(version);
+}
+
+static JsonNode *list_methods(void *opaque, JsonObject *params,
+                              GError **error)
+{
+    return rpc_describe(rpc_methods());
+}
+
+static void set_text_or_null(JsonObject *object, const char *name,
+                             const char *text)
+{
+    if (text) {
+        json_object_set_string_member(object, name, text);
+    } else {
+        json_object_set_null_member(object, name);
+    }
+}
+
+static JsonNode *list_settings(void *opaque, JsonObject *params,
+                               GError **error)
+{
+    JsonObject *all = json_object_new();
+    JsonArray *ports = json_array_new(), *daemon = json_array_new();
+
+    for (const char *const *key = port_settings_keys(); *key; key++) {
+        g_autofree char *usual = port_settings_default(*key);
+        JsonObject *word = json_object_new();
+
+        json_object_set_string_member(word, "key", *key);
+        set_text_or_null(word, "type", port_settings_type_of(*key));
+        json_object_set_boolean_member(word, "fixed",
+                                       port_settings_is_fixed(*key));
+        set_text_or_null(word, "default", usual);
+        json_object_set_string_member(word, "help", port_settings_help(*key));
+        json_array_add_object_element(ports, word);
+    }
+    for (const DaemonWord *w = daemon_config_words(); w->key; w++) {
+        JsonObject *word = json_object_new();
+
+        json_object_set_string_member(word, "key", w->key);
+        json_object_set_string_member(word, "help", w->help);
+        json_array_add_object_element(daemon, word);
+    }
+    json_object_set_array_member(all, "port", ports);
+    json_object_set_array_member(all, "daemon", daemon);
+    return rpc_object(all);
+}
+
+static JsonNode *list_drops(void *opaque, JsonObject *params, GError **error)
+{
+    JsonArray *all = json_array_new();
+
+    for (unsigned i = 0; i < DROP_REASONS; i++) {
+        JsonObject *reason = json_object_new();
+
+        json_object_set_string_member(reason, "name", drop_name(i));
+        json_object_set_string_member(reason, "text", drop_text(i));
+        json_array_add_object_element(all, reason);
+    }
+    return rpc_array(all);
+}
+
+static JsonNode *list_workers(void *opaque, JsonObject *params,
+                              GError **error)
+{
+    const RpcContext *context = opaque;
+    JsonArray *all = json_array_new();
+
+    for (unsigned i = 0; i < switch_config(context->sw)->workers; i++) {
+        JsonObject *worker = json_object_new();
+        WorkerStatus status;
+
+        switch_worker_status(context->sw, i, &status);
+        json_object_set_int_member(worker, "index", i);
+        if (status.cpu < 0) {
+            json_object_set_null_member(worker, "cpu");
+        } else {
+            json_object_set_int_member(worker, "cpu", status.cpu);
+        }
+        json_object_set_int_member(worker, "queues", status.queues);
+        json_object_set_int_member(worker, "polls", status.polls);
+        json_object_set_int_member(worker, "busy-polls", status.busy_polls);
+        json_object_set_int_member(worker, "sleeps", status.sleeps);
+        json_object_set_int_member(worker, "flow-misses", status.flow_misses);
+        json_object_set_int_member(worker, "pkts", status.pkts);
+        json_array_add_object_element(all, worker);
+    }
+    return rpc_array(all);
+}
+
+static JsonNode *get_config(void *opaque, JsonObject *params, GError **error)
+{
+    g_autoptr(DaemonConfig) config = rpc_running_config(opaque);
+    g_autofree char *text = config_file_text(config);
+    JsonObject *result = json_object_new();
+
+    json_object_set_string_member(result, "text", text);
+    return rpc_object(result);
+}
+
+/* -- The table ------------------------------------------------------------- */
+
+#define VLAN_LAST 4094
+
+#define PORT(text) { "name", RPC_STRING, .required = true, .help = text }
+#define PORT_OR_ALL(word, text) { word, RPC_STRING, .help = text }
+#define SETTINGS(text) \
+    { "settings", RPC_OBJECT, .required = true, .help = text }
+#define VLAN(text) \
+    { "vlan", RPC_NUMBER, .max = VLAN_LAST, .help = text }
+#define MAC \
+    { "mac", RPC_STRING, .required = true, \
+      .help = "the address, like 52:54:00:12:34:56" }
+
+static const RpcMethod methods[] = {
+    { "version", "Name, version and process of the daemon.", get_version,
+      { { 0 } } },
+    { "methods", "All methods with their parameters.", list_methods,
+      { { 0 } } },
+    { "settings", "All settings of ports and of the daemon.", list_settings,
+      { { 0 } } },
+    { "drops", "Why frames are dropped: counters and what they mean.",
+      list_drops, { { 0 } } },
+    { "port.add", "Add a port; the result is what port.show shows.",
+      rpc_port_add, {
+          PORT("name of the new port"),
+          SETTINGS("its settings: strings, integers or null") } },
+    { "port.remove", "Remove a port, and the addresses behind it.",
+      rpc_port_remove, { PORT("name of the port") } },
+    { "port.set", "Change settings of a port; the others stay.",
+      rpc_port_set, {
+          PORT("name of the port"),
+          SETTINGS("new settings: strings, integers, or null for the "
+                   "default") } },
+    { "port.list", "All ports, each as port.show shows it.", rpc_port_list,
+      { { 0 } } },
+    { "port.show", "Settings and state of a port.", rpc_port_show,
+      { PORT("name of the port") } },
+    { "stats", "Frames and bytes, and drops by reason, per port and in sum.",
+      rpc_stats, {
+          PORT_OR_ALL("name", "only of this port"),
+          { "all", RPC_BOOLEAN,
+            .help = "true: reasons that count nothing, too" } } },
+    { "stats.reset", "Let counters begin at zero.", rpc_stats_reset,
+      { PORT_OR_ALL("name", "only of this port") } },
+    { "fdb.list", "Known addresses, by VLAN and address, a page at a time.",
+      rpc_fdb_list, {
+          PORT_OR_ALL("port", "only behind this port"),
+          VLAN("only of this VLAN; 0: untagged"),
+          { "max", RPC_NUMBER, .min = 1, .max = 4000,
+            .help = "how many at most" },
+          { "after", RPC_STRING,
+            .help = "begin behind this one: 'next' of the page before" } } },
+    { "fdb.flush", "Forget learned addresses; fixed ones stay.",
+      rpc_fdb_flush, { PORT_OR_ALL("port", "only behind this port") } },
+    { "fdb.set", "Fix an address to a port: it neither moves nor ages.",
+      rpc_fdb_set, {
+          MAC, { "port", RPC_STRING, .required = true,
+                 .help = "name of the port" },
+          VLAN("the VLAN; 0, the default: untagged") } },
+    { "fdb.unset", "Let a fixed address go.", rpc_fdb_unset,
+      { MAC, VLAN("the VLAN; 0, the default: untagged") } },
+    { "workers", "What each worker does.", list_workers, { { 0 } } },
+    { "config.get", "The running configuration, as a configuration file.",
+      get_config, { { 0 } } },
+    { "dummy.inject", "A frame, as if a guest behind a dummy port sent it.",
+      rpc_dummy_inject, {
+          PORT("name of the dummy port"),
+          { "frame", RPC_STRING, .required = true,
+            .help = "from the destination address on, hexadecimal" },
+          { "vnet", RPC_STRING,
+            .help = "virtio-net header, 10 bytes, hexadecimal" } } },
+    { "dummy.read", "The oldest frame that a dummy port was sent, or null.",
+      rpc_dummy_read, { PORT("name of the dummy port") } },
+    { 0 },
+};
+
+const RpcMethod *rpc_methods(void)
+{
+    return methods;
+}

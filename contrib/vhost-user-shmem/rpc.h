@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * JSON-RPC 2.0: a request as text in, the answer as text out.
+ *
+ * A table says of each method which parameters it takes.  They are checked
+ * before it is called: none is missing, none is unknown, each is of its type.
+ *
+ * The text may be anything, of any depth.
+ *
+ * Spec: JSON-RPC 2.0; JSON as in RFC 8259.
+ *
+ * Threads: any, as far as the methods allow it.
+ */
+#ifndef VUS_RPC_H
+#define VUS_RPC_H
+
+#include <json-glib/json-glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define RPC_MAX_PARAMS 6
+#define RPC_MAX_BATCH 64
+
+/* What answers of a batch may have together; then errors take their place. */
+#define RPC_MAX_BATCH_BYTES (1024 * 1024)
+
+/* Numbers of errors: JSON-RPC's own, and ours from 1 on.  X(name, number,
+ * text) */
+#define RPC_ERRORS(X) \
+    X(PARSE,      -32700, "the text is no JSON") \
+    X(REQUEST,    -32600, "the JSON is no request") \
+    X(METHOD,     -32601, "there is no such method") \
+    X(PARAMS,     -32602, "a parameter is missing, unknown or wrong") \
+    X(NO_PORT,         1, "there is no such port") \
+    X(PORT_EXISTS,     2, "a port of that name is there already") \
+    X(SETTINGS,        3, "the settings do not go together, or one of them " \
+                          "cannot change") \
+    X(FAILED,          4, "the switch or the host refused") \
+    X(NOT_DUMMY,       5, "the port is not of type=dummy") \
+    X(NO_ADDRESS,      6, "no such address is fixed") \
+    X(TOO_MUCH,        7, "too many clients, or a batch with too long answers")
+
+typedef enum RpcError {
+#define RPC_ERROR_ENUM(name, number, text) RPC_ERROR_##name = number,
+    RPC_ERRORS(RPC_ERROR_ENUM)
+#undef RPC_ERROR_ENUM
+} RpcError;
+
+/* Of GError; its code is an RpcError.  One of another domain counts as
+ * RPC_ERROR_FAILED. */
+#define RPC_ERROR rpc_error_quark()
+GQuark rpc_error_quark(void);
+
+typedef enum RpcType {
+    RPC_STRING,
+    RPC_BOOLEAN,
+    RPC_NUMBER,                 /* an integer from min to max */
+    RPC_OBJECT,
+} RpcType;
+
+typedef struct RpcParam {
+    const char *name;           /* NULL: behind the last */
+    RpcType type;
+    bool required;
+    int64_t min, max;
+    const char *help;
+} RpcParam;
+
+typedef struct RpcMethod {
+    const char *name;           /* NULL: behind the last */
+    const char *help;
+    /* @params has what was given.  NULL with @error set, or the result. */
+    JsonNode *(*call)(void *opaque, JsonObject *params, GError **error);
+    RpcParam param[RPC_MAX_PARAMS + 1];
+} RpcMethod;
+
+/*
+ * The answer to @text, a line without an end; NULL if none is due.  The caller
+ * frees it.
+ */
+char *rpc_answer(const RpcMethod *methods, void *opaque, const char *text,
+                 size_t bytes);
+
+/* An answer to something that was no request: an error. */
+char *rpc_refusal(RpcError code, const char *message);
+
+/* -- For methods ----------------------------------------------------------- */
+
+/* Each is @otherwise if it was not given. */
+const char *rpc_string(JsonObject *params, const char *name,
+                       const char *otherwise);
+int64_t rpc_number(JsonObject *params, const char *name, int64_t otherwise);
+bool rpc_boolean(JsonObject *params, const char *name, bool otherwise);
+
+/* The methods as a result: names, help, parameters. */
+JsonNode *rpc_describe(const RpcMethod *methods);
+
+#endif
