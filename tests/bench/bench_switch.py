@@ -1,0 +1,183 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How fast vhost-user-shmem switches, beside DPDK testpmd and Open vSwitch.
+
+The back ends (switch_back.py) join the same ports and are loaded in turn, A B C
+A B C, by the same front end (switch_front.py); who is not measured is stopped.
+Each polls on core 0, the front end on core 1.  Since the host may move a
+virtual machine's cores about, each sample carries the distance of the two, and
+only samples of one distance are compared.
+
+Prints a table; writes build/results/bench-switch.json and .png.  About ten
+minutes, on a machine that has nothing else to do; --full takes more than an
+hour.  Needs root, or 1024 free huge pages of 2 MiB.
+
+Threads: none of its own.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', 'functional'))
+
+import switch_front                                     # noqa: E402
+import switch_insn                                      # noqa: E402
+import switch_matrix                                    # noqa: E402
+import switch_plot                                      # noqa: E402
+import switch_report                                    # noqa: E402
+from rtguest.results import write_json                  # noqa: E402
+from switch_back import BACKS                           # noqa: E402
+from switch_host import (Failed, HugePages, Prioritized,    # noqa: E402
+                         Unavailable)
+
+TARGET = 'bench-switch'
+GAP_S = 0.1                     # the kernel bounds SCHED_FIFO per second
+
+
+def progress(text):
+    """What happens now; rewrites the line on a terminal."""
+    if sys.stderr.isatty():
+        print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)
+
+
+class Contender:
+    """A back end and its front end, which move only while in sample()."""
+
+    def __init__(self, row, name, ports, directory):
+        with contextlib.ExitStack() as stack:
+            self.back = BACKS[name](ports, directory)
+            stack.callback(self.back.close)
+            self.front = switch_front.FRONTS[row.front](
+                row, self.back, self.back.directory)
+            stack.callback(self.front.close)
+            self.front.wait_ready()
+            self.front.pause()
+            self.back.main.pause()
+            self._stack = stack.pop_all()
+
+    def sample(self):
+        self.back.main.resume()
+        self.front.resume()
+        try:
+            with Prioritized(self.back.poller_tid):
+                return self.front.sample()
+        finally:
+            self.front.pause()
+            self.back.main.pause()
+
+    def close(self):
+        self._stack.close()
+
+
+def measure(row, wanted, what):
+    """@wanted samples of each contender in one class; up to twice as many are
+    taken for that."""
+    result = switch_report.Result(row, {c: [] for c in row.contenders})
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix='bench-switch-', dir='/tmp'))
+        contenders = []
+        for name, ports in row.contenders:
+            progress(f'{what}: starting {name}, {ports} ports')
+            contenders.append(Contender(row, name, ports, directory))
+            stack.callback(contenders[-1].close)
+        for number in range(2 * wanted):
+            progress(f'{what}: sample {number + 1}')
+            for turn in range(len(contenders)):
+                # Nobody is always the first, or behind the same.
+                i = (number + turn) % len(contenders)
+                result.samples[row.contenders[i]].append(
+                    contenders[i].sample())
+                time.sleep(GAP_S)
+            if number + 1 >= wanted and \
+                    switch_report.has_enough(result, wanted):
+                break
+    return result
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description='How fast vhost-user-shmem switches, beside DPDK testpmd '
+                    'and Open vSwitch.')
+    parser.add_argument('--full', action='store_true',
+                        help='all rows, more than an hour')
+    parser.add_argument('--only', metavar='GLOB', action='append',
+                        help='rows whose name fits (see --list); writes no '
+                             'files')
+    parser.add_argument('--backs', metavar='NAME,...',
+                        help=f"only these, of {', '.join(BACKS)}")
+    parser.add_argument('--samples', metavar='N', type=int, default=7,
+                        help='of each row and back end (7)')
+    parser.add_argument('--list', action='store_true',
+                        help='name the rows and end')
+    args = parser.parse_args()
+    if args.samples < 1:
+        parser.error(f'--samples {args.samples}: at least 1')
+    try:
+        rows = switch_matrix.select(args.full, args.only)
+    except KeyError as e:
+        parser.error(f'--only {e.args[0]}: no row has such a name; see --list '
+                     '--full')
+    backs = args.backs.split(',') if args.backs else list(BACKS)
+    if unknown := set(backs) - set(BACKS):
+        parser.error(f"--backs: no {', '.join(unknown)}; choose from "
+                     f"{', '.join(BACKS)}")
+    rows = [row.only(backs) for row in rows]
+    return args, [row for row in rows if row.backs]
+
+
+def check(rows):
+    switch_front.check()
+    used = {back for row in rows for back in row.backs}
+    if any(row.front == 'testpmd' for row in rows):
+        used.add('testpmd')
+    for back in BACKS:
+        if back in used:
+            BACKS[back].check()
+
+
+def main():
+    args, rows = parse()
+    if args.list:
+        print('\n'.join(row.name for row in rows))
+        return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit('terminated'))
+    results, figures = [], {}
+    try:
+        check(rows)
+        with HugePages():
+            for number, row in enumerate(rows):
+                results.append(measure(
+                    row, args.samples,
+                    f'{row.name} ({number + 1} of {len(rows)})'))
+        if not args.only:
+            figures = switch_insn.measure(progress)
+    except KeyboardInterrupt:
+        sys.exit('\ninterrupted')
+    except (Failed, Unavailable, OSError) as e:
+        sys.exit(f'\n{TARGET}: {e}')
+    progress('')
+    print(switch_report.table(results), end='\n\n')
+    if args.only:
+        return
+    figures = {**switch_report.summary(results, args.samples), **figures}
+    print(switch_report.verdict(figures), end='\n\n')
+    path = write_json(TARGET, switch_report.rows(results), figures)
+    print('Figures:', os.path.relpath(path))
+    picture = switch_plot.draw(results, args.samples)
+    if picture:
+        print('Plot:   ', os.path.relpath(picture))
+    else:
+        print('No plot: matplotlib is missing (Debian: python3-matplotlib).')
+
+
+if __name__ == '__main__':
+    main()
