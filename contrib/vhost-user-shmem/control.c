@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <glib-unix.h>
@@ -155,8 +154,9 @@ static bool client_handle_excess(Client *c)
 {
     c->skips = true;
     return client_answer(c, rpc_refusal(
-        RPC_ERROR_REQUEST, "a line has at most 65536 bytes: send smaller "
-        "requests, or smaller batches"));
+        RPC_ERROR_REQUEST, "a line has at most "
+        G_STRINGIFY(CONTROL_MAX_LINE_BYTES) " bytes: send smaller requests, "
+        "or smaller batches"));
 }
 
 /* One line at most.  False: the client is done with. */
@@ -274,8 +274,8 @@ static gboolean on_pause_over(void *opaque)
 static void refuse_client(int fd)
 {
     g_autofree char *answer = rpc_refusal(
-        RPC_ERROR_TOO_MUCH, "64 clients are connected already: end one of "
-        "them");
+        RPC_ERROR_TOO_MUCH, G_STRINGIFY(CONTROL_MAX_CLIENTS) " clients are "
+        "connected already: end one of them");
     g_autofree char *line = g_strconcat(answer, "\n", NULL);
 
     /* A new socket has room for it. */

@@ -15,7 +15,7 @@
 #include "rpc.h"
 
 #define CONTROL_MAX_CLIENTS 64
-#define CONTROL_MAX_LINE_BYTES (64 * 1024)      /* with its newline */
+#define CONTROL_MAX_LINE_BYTES 65536            /* with its newline */
 #define CONTROL_MAX_UNREAD_BYTES (1024 * 1024)
 
 typedef struct Control Control;

@@ -5,6 +5,7 @@
 
 #include "daemon-config.h"
 #include "parse.h"
+#include "switch.h"
 
 #define CPU_LAST 1023               /* what cpu_set_t has */
 #define RT_PRIORITY_MAX 99
@@ -134,14 +135,16 @@ static const Word words[] = {
     { { "control", "SOCKET", "path of the control socket" },
       .set = set_control, .get = get_control },
     { { "state-dir", "DIR",
-        "keep the positions of packed rings here, for the next start" },
+        "keep the positions of packed rings here, not beside that socket" },
       .set = set_state_dir, .get = get_state_dir },
-    { { "workers", "N", "threads that forward, 1 to 16" },
+    { { "workers", "N", "threads that forward, 1 to "
+        G_STRINGIFY(SWITCH_MAX_WORKERS) },
       NUMBER(workers), .min = 1, .max = SWITCH_MAX_WORKERS },
     { { "cpus", "LIST", "pin them to these CPUs, in this order, like 2,4-7" },
       .set = set_cpus, .get = get_cpus },
     { { "rt-priority", "N",
-        "run them under SCHED_FIFO, 1 to 99; 0: as ordinary threads" },
+        "run them under SCHED_FIFO, 1 to " G_STRINGIFY(RT_PRIORITY_MAX)
+        "; 0: as ordinary threads" },
       NUMBER(rt_priority), .max = RT_PRIORITY_MAX },
     { { "idle-us", "N", "a worker polls so long without work, then sleeps" },
       NUMBER(idle_us), .max = IDLE_US_MAX },
@@ -261,6 +264,34 @@ void daemon_config_add_address(DaemonConfig *c, const uint8_t mac[6],
 
 /* -- All together ---------------------------------------------------------- */
 
+/* How many ports show @name, whether it exists or not. */
+static unsigned count_mirrors(const DaemonConfig *c, const char *name)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < c->ports->len; i++) {
+        const ConfigPort *p = g_ptr_array_index(c->ports, i);
+
+        n += p->settings.mirror &&
+             g_strv_contains((const char **)p->settings.mirror, name);
+    }
+    return n;
+}
+
+static bool check_mirrored(const DaemonConfig *c, const ConfigPort *p,
+                           GError **error)
+{
+    for (char **name = p->settings.mirror; name && *name; name++) {
+        if (count_mirrors(c, *name) > PORT_MAX_MIRRORS) {
+            CONFIG_ERROR(error, "port %s: mirror=%s: more than %d ports would "
+                         "show that one: leave it out here or there",
+                         p->name, *name, PORT_MAX_MIRRORS);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Two ports that would get into each other's way. */
 static bool check_pair(const DaemonConfig *c, const ConfigPort *p,
                        const ConfigPort *q, GError **error)
@@ -292,6 +323,9 @@ static bool check_ports(const DaemonConfig *c, GError **error)
 
         if (!port_settings_check_named(&p->settings, p->name, error)) {
             g_prefix_error(error, "port %s: ", p->name);
+            return false;
+        }
+        if (!check_mirrored(c, p, error)) {
             return false;
         }
         if (c->control && !g_strcmp0(p->settings.socket, c->control)) {

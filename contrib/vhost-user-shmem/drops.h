@@ -15,23 +15,43 @@
 
 /* X(name, counter, text) */
 #define DROPS(X) \
-    X(RUNT,       "runt",        "shorter than its virtio-net and Ethernet headers") \
-    X(OVERSIZE,   "oversize",    "longer than any frame can be") \
-    X(DISABLED,   "disabled",    "sent through a ring that the front end has disabled") \
-    X(OFFLOAD,    "bad-offload", "its virtio-net header contradicts the frame or the features agreed") \
-    X(SOURCE,     "bad-source",  "its source is a group address") \
-    X(LINK_LOCAL, "link-local",  "to an address that no bridge forwards (IEEE 802.1Q, 8.6.3)") \
-    X(VLAN,       "vlan",        "of a VLAN that the sender's port is no member of") \
-    X(SPOOF_MAC,  "spoof-mac",   "its source address is not one of the port's mac=") \
-    X(SPOOF_IP,   "spoof-ip",    "its source address is not one of the port's ip=") \
-    X(STORM,      "storm",       "to be flooded, beyond the port's storm-pps=") \
-    X(NOWHERE,    "nowhere",     "its destination is behind the port that it came from, or there is no other port") \
-    X(MIRROR,     "mirror-in",   "sent by a port that only mirrors") \
-    X(DOWN,       "down",        "the receiver is not connected, or not ready") \
-    X(RX_FULL,    "rx-full",     "the receiver has made too few buffers available") \
-    X(RX_SHORT,   "rx-short",    "longer than the receiver's buffer, and it merges none") \
-    X(SEGMENT,    "segment",     "the receiver takes no such frame, and it could not be cut into smaller ones") \
-    X(HOST,       "host",        "the host's kernel would not take it")
+    X(RUNT, "runt", \
+      "shorter than its virtio-net and Ethernet headers") \
+    X(OVERSIZE, "oversize", \
+      "longer than any frame can be") \
+    X(DISABLED, "disabled", \
+      "sent through a ring that the front end has disabled") \
+    X(OFFLOAD, "bad-offload", \
+      "its virtio-net header contradicts the frame or the features " \
+      "agreed") \
+    X(SOURCE, "bad-source", \
+      "its source is a group address") \
+    X(LINK_LOCAL, "link-local", \
+      "to an address that no bridge forwards (IEEE 802.1Q, 8.6.3)") \
+    X(VLAN, "vlan", \
+      "of a VLAN that the sender's port is no member of") \
+    X(SPOOF_MAC, "spoof-mac", \
+      "its source address is not one of the port's mac=") \
+    X(SPOOF_IP, "spoof-ip", \
+      "its source address is not one of the port's ip=") \
+    X(STORM, "storm", \
+      "to be flooded, beyond the port's storm-pps=") \
+    X(NOWHERE, "nowhere", \
+      "its destination is behind the port that it came from, or " \
+      "there is no other port") \
+    X(MIRROR, "mirror-in", \
+      "sent by a port that only mirrors") \
+    X(DOWN, "down", \
+      "the receiver is not connected, or not ready") \
+    X(RX_FULL, "rx-full", \
+      "the receiver has made too few buffers available") \
+    X(RX_SHORT, "rx-short", \
+      "longer than the receiver's buffer, and it merges none") \
+    X(SEGMENT, "segment", \
+      "the receiver takes no such frame, and it could not be cut " \
+      "into smaller ones") \
+    X(HOST, "host", \
+      "the host's kernel would not take it")
 
 typedef enum Drop {
 #define DROP_ENUM(name, counter, text) DROP_##name,

@@ -68,6 +68,9 @@ static Entry *find(Fdb *fdb, uint64_t key)
     return node ? caa_container_of(node, Entry, node) : NULL;
 }
 
+/* An entry's port, once it is forgotten: it moves no more. */
+#define NO_PORT UINT16_MAX
+
 static uint16_t port_of(const Entry *e)
 {
     return __atomic_load_n(&e->port, __ATOMIC_RELAXED);
@@ -116,8 +119,9 @@ void fdb_free(Fdb *fdb)
 int fdb_find(Fdb *fdb, const uint8_t mac[6], uint16_t vlan)
 {
     const Entry *e = find(fdb, key_of(mac, vlan));
+    uint16_t port = e ? port_of(e) : NO_PORT;
 
-    return e ? port_of(e) : -1;
+    return port != NO_PORT ? port : -1;
 }
 
 /* Some worker may have been faster: then that entry is returned. */
@@ -178,7 +182,7 @@ FdbLearned fdb_learn(Fdb *fdb, const uint8_t mac[6], uint16_t vlan,
         }
         return FDB_KNOWN;
     }
-    if (e->is_static ||
+    if (e->is_static || old == NO_PORT ||
         __atomic_load_n(&e->heard_s, __ATOMIC_RELAXED) == now_s ||
         !take(&fdb->learned[port], max)) {
         return FDB_REFUSED;
@@ -200,20 +204,26 @@ typedef bool Wanted(const Entry *e, const void *opaque);
 static unsigned forget_all(Fdb *fdb, Wanted *wanted, const void *opaque)
 {
     struct cds_lfht_iter iter;
-    Entry *e, *dead = NULL;
+    struct cds_lfht_node *node;
+    Entry *dead = NULL, *e;
     unsigned n = 0;
 
     rcu_thread_online();
-    cds_lfht_for_each_entry(fdb->table, &iter, e, node) {
-        if (wanted(e, opaque) && cds_lfht_del(fdb->table, &e->node) == 0) {
-            give_back(&fdb->total);
-            if (!e->is_static) {
-                give_back(&fdb->learned[port_of(e)]);
-            }
-            e->next = dead;
-            dead = e;
-            n++;
+    cds_lfht_for_each(fdb->table, &iter, node) {
+        uint16_t port;
+
+        e = caa_container_of(node, Entry, node);
+        if (!wanted(e, opaque) || cds_lfht_del(fdb->table, node) != 0) {
+            continue;
         }
+        port = __atomic_exchange_n(&e->port, NO_PORT, __ATOMIC_RELAXED);
+        give_back(&fdb->total);
+        if (!e->is_static) {
+            give_back(&fdb->learned[port]);
+        }
+        e->next = dead;
+        dead = e;
+        n++;
     }
     rcu_thread_offline();
     if (dead) {
@@ -293,10 +303,11 @@ void fdb_foreach(Fdb *fdb, uint32_t now_s,
                  void (*each)(const FdbShown *e, void *opaque), void *opaque)
 {
     struct cds_lfht_iter iter;
-    Entry *e;
+    struct cds_lfht_node *node;
 
     rcu_thread_online();
-    cds_lfht_for_each_entry(fdb->table, &iter, e, node) {
+    cds_lfht_for_each(fdb->table, &iter, node) {
+        const Entry *e = caa_container_of(node, Entry, node);
         FdbShown shown = {
             .vlan = e->key >> 48, .port = port_of(e),
             .is_static = e->is_static,

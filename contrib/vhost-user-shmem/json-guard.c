@@ -117,7 +117,8 @@ static bool read_digits(Reader *r)
     }
     if (r->at - begin > JSON_GUARD_MAX_DIGITS) {
         r->at = begin;
-        return fail(r, "a number of at most 18 digits");
+        return fail(r, "a number of at most "
+                    G_STRINGIFY(JSON_GUARD_MAX_DIGITS) " digits");
     }
     return r->at > begin || fail(r, "a digit");
 }
@@ -188,7 +189,8 @@ static bool read_value(Reader *r, bool *open)
         return read_word(r);
     }
     if (r->depth == JSON_GUARD_MAX_DEPTH) {
-        return fail(r, "nothing nested deeper than 32 levels");
+        return fail(r, "nothing nested deeper than "
+                    G_STRINGIFY(JSON_GUARD_MAX_DEPTH) " levels");
     }
     r->is_object[r->depth] = *r->at++ == '{';
     skip_blanks(r);

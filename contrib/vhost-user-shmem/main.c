@@ -191,6 +191,9 @@ static DaemonConfig *make_config(const Arguments *args, GError **error)
             return NULL;
         }
     }
+    if (!c->sw.state_dir) {
+        c->sw.state_dir = g_path_get_dirname(c->control);
+    }
     return daemon_config_check(c, error) ? g_steal_pointer(&c) : NULL;
 }
 
@@ -294,6 +297,9 @@ static bool run(const DaemonConfig *c, GError **error)
     if (!control_path_make_dir(c->control, error)) {
         return false;
     }
+    /* From here on an end is a clean one, even before the loop runs. */
+    g_unix_signal_add(SIGTERM, end, loop);
+    g_unix_signal_add(SIGINT, end, loop);
     control = control_new(c->control, error);
     if (!control) {
         return false;
@@ -301,8 +307,6 @@ static bool run(const DaemonConfig *c, GError **error)
     context.sw = switch_new(&c->sw, error);
     if (context.sw && fill_switch(context.sw, c, error)) {
         began = true;
-        g_unix_signal_add(SIGTERM, end, loop);
-        g_unix_signal_add(SIGINT, end, loop);
         control_serve(control, rpc_methods(), &context);
         printf("ready\n");
         fflush(stdout);

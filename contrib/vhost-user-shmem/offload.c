@@ -140,28 +140,23 @@ static uint8_t gso_needs(uint8_t gso_type, const FrameHeaders *h)
         return v6 && h->protocol == IPPROTO_TCP ? OFFLOAD_TSO6 | ecn : 0;
     case GSO_UDP_L4:
         return ecn || h->protocol != IPPROTO_UDP ? 0
-               : v4 ? OFFLOAD_USO4 : v6 ? OFFLOAD_USO6 : 0;
+               : v4 ? OFFLOAD_USO4 : OFFLOAD_USO6;
     default:
         return 0;
     }
 }
 
-/* Of TCP's or UDP's header at h->l4; 0 if it is not one within the head. */
+/* Of TCP's or UDP's header, whose checksum field lies in the head; 0 if all of
+ * it does not, or cannot be such. */
 static unsigned l4_bytes(const Frame *f, const FrameHeaders *h)
 {
-    const uint8_t *l4 = f->head + h->l4;
-    unsigned bytes = l4_of(h->protocol)->min_bytes;
+    unsigned bytes;
 
-    if (h->l4 + bytes > f->head_bytes) {
-        return 0;
+    if (h->protocol == IPPROTO_UDP) {
+        return UDP_BYTES;
     }
-    if (h->protocol == IPPROTO_TCP) {
-        bytes = (l4[TCP_OFFSET_AT] >> 4) * 4;
-        if (bytes < TCP_MIN_BYTES || h->l4 + bytes > f->head_bytes) {
-            return 0;
-        }
-    }
-    return bytes;
+    bytes = (f->head[h->l4 + TCP_OFFSET_AT] >> 4) * 4;
+    return bytes >= TCP_MIN_BYTES && h->l4 + bytes <= f->head_bytes ? bytes : 0;
 }
 
 /* Do IP and UDP say how long the frame is? */

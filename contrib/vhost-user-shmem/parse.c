@@ -3,8 +3,6 @@
 
 #include "parse.h"
 
-#define VLAN_LAST 4094
-
 G_DEFINE_QUARK(vus-parse-error-quark, parse_error)
 
 #define EXPECTED(error, text, ...) \

@@ -17,6 +17,7 @@
 #define PARSE_ERROR parse_error_quark()
 GQuark parse_error_quark(void);
 
+#define VLAN_LAST 4094              /* 4095 is reserved */
 #define MAC_TEXT_BYTES sizeof("00:00:00:00:00:00")
 
 /* -- Numbers and words ----------------------------------------------------- */

@@ -8,7 +8,6 @@
 #include "port-settings.h"
 
 #define QUEUES_MAX 16
-#define VLAN_LAST 4094
 #define IFNAME_MAX 15               /* IFNAMSIZ counts the end, too */
 #define STORM_PPS_MAX 1000000000
 #define MACS_MAX 1000000
@@ -371,9 +370,11 @@ static const Word words[] = {
     { "client", VHOST_USER, FIXED, BOOL(client, on_off),
       .help = "on: connect to the socket; off: listen there" },
     { "queues", VHOST_USER, FIXED, NUMBER(queues, 1, QUEUES_MAX),
-      .help = "pairs of rings that are offered, 1 to 16" },
+      .help = "pairs of rings that are offered, 1 to "
+              G_STRINGIFY(QUEUES_MAX) },
     { "mtu", VHOST_USER, FIXED, NUMBER(mtu, MTU_MIN, MTU_MAX),
-      .help = "largest MTU that the front end may choose, 68 to 65535" },
+      .help = "largest MTU that the front end may choose, "
+              G_STRINGIFY(MTU_MIN) " to " G_STRINGIFY(MTU_MAX) },
     { "ifname", .type = "tap", FIXED, TEXT(ifname, check_ifname),
       .help = "name of the host's interface" },
     { "link", BOOL(link_up, up_down),
@@ -593,17 +594,9 @@ static bool check_words(const PortSettings *s, GError **error)
 
 bool port_settings_check(const PortSettings *s, GError **error)
 {
-    if (!check_words(s, error) || !exclusive(s, "vlan", "trunk", error) ||
-        !exclusive(s, "vlan", "native", error) ||
-        !exclusive(s, "peer", "mirror", error)) {
-        return false;
-    }
-    if (s->native > 0 && !port_settings_in_trunk(s, s->native)) {
-        SETTINGS_ERROR(error, "native=%d is not in trunk=: add it there",
-                       s->native);
-        return false;
-    }
-    return true;
+    return check_words(s, error) && exclusive(s, "vlan", "trunk", error) &&
+           exclusive(s, "vlan", "native", error) &&
+           exclusive(s, "peer", "mirror", error);
 }
 
 bool port_settings_check_named(const PortSettings *s, const char *name,

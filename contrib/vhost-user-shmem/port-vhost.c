@@ -9,14 +9,13 @@
  * whose connection waited for us would wait with its guest.
  *
  * Nobody can make us wait: the connection does not block, kick fds are never
- * read, and a call fd whose counter is full is not written.
+ * read, and call fds are signalled without waiting (kick.h).
  *
  * Threads: control, but for the last section.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -25,6 +24,7 @@
 #include <glib-unix.h>
 
 #include "egress-ring.h"
+#include "kick.h"
 #include "offload.h"
 #include "port.h"
 #include "ring-state.h"
@@ -85,6 +85,7 @@ static void on_resume(void *opaque)
     port_resume(((VhostPort *)opaque)->p);
 }
 
+/* Those that can be served. */
 static void find_rings(VhostPort *v)
 {
     Port *p = v->p;
@@ -92,19 +93,16 @@ static void find_rings(VhostPort *v)
     p->ingress_queues = p->egress_queues = 0;
     for (unsigned i = 0; i < 2 * v->front.cfg.pairs; i++) {
         VuRing *r = &v->front.ring[i];
+        bool served = r->started && r->vring.error == VRING_OK;
 
-        if (r->started && i % 2 == 1) {
+        if (served && i % 2 == 1) {
             v->ingress[p->ingress_queues++] = r;
-        } else if (r->started && r->enabled) {
+        } else if (served && r->enabled) {
             v->egress[p->egress_queues++] = r;
         }
         /* Until a worker that wants to sleep asks for them. */
-        if (r->started) {
+        if (served) {
             vring_ask_kicks(&r->vring, false);
-        }
-        /* Who else has it can fill it, or clear the flag: see kick(). */
-        if (r->call_fd >= 0) {
-            g_unix_set_fd_nonblocking(r->call_fd, true, NULL);
         }
     }
 }
@@ -484,6 +482,10 @@ static bool vhost_open(Port *p, GError **error)
         .opaque = v,
     };
 
+    if (!kick_prepare(error)) {
+        g_free(v);
+        return false;
+    }
     p->impl = v;
     v->p = p;
     v->listen_fd = -1;
@@ -527,16 +529,6 @@ static void vhost_tick(Port *p)
     }
 }
 
-/* Wakes a guest.  A full counter means that it has been woken. */
-static void kick(int fd)
-{
-    uint64_t one = 1;
-
-    if (fd >= 0) {
-        (void)!write(fd, &one, sizeof(one));
-    }
-}
-
 /* A ring has stopped for good, until the front end sets it up again. */
 static void vhost_broken(Port *p)
 {
@@ -552,6 +544,7 @@ static void vhost_broken(Port *p)
             kick(r->err_fd);
         }
     }
+    find_rings(v);
 }
 
 static void vhost_status(Port *p, PortStatus *status)
@@ -573,7 +566,9 @@ static void vhost_status(Port *p, PortStatus *status)
 
 static int vhost_wake_fd(Port *p, unsigned queue)
 {
-    return ((VhostPort *)p->impl)->ingress[queue]->kick_fd;
+    int fd = ((VhostPort *)p->impl)->ingress[queue]->kick_fd;
+
+    return kick_is_eventfd(fd) ? fd : -1;
 }
 
 /* -- Workers --------------------------------------------------------------- */

@@ -22,7 +22,6 @@
 #include "switch.h"
 
 #define PORT_MAX_QUEUES 16
-#define PORT_MAX_MIRRORS 4          /* that show one port */
 #define INGRESS_BURST 32
 #define EGRESS_BURST 64             /* what one call of egress() is given */
 

@@ -29,6 +29,7 @@ typedef struct Stored {
 } Stored;
 
 struct RingState {
+    char *path;
     Stored *at;
     size_t bytes;
     unsigned rings;
@@ -42,15 +43,19 @@ RingState *ring_state_open(const char *dir, const char *name, unsigned rings,
     g_autofree char *path = g_build_filename(dir, file, NULL);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     Stored *at = MAP_FAILED;
+    struct stat st;
     RingState *s;
 
-    if (fd >= 0 && ftruncate(fd, bytes) == 0) {
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid != geteuid()) {
+        /* Whoever owns it could write what we believe. */
+        errno = EPERM;
+    } else if (fd >= 0 && ftruncate(fd, bytes) == 0) {
         at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     }
     if (at == MAP_FAILED) {
         g_set_error(error, GUEST_MEM_ERROR, GUEST_MEM_ERROR_HOST,
                     "cannot use %s: %s; state-dir has to be a directory that "
-                    "this user can write to", path, g_strerror(errno));
+                    "this user, and best nobody else, can write to", path, g_strerror(errno));
         if (fd >= 0) {
             close(fd);
         }
@@ -63,18 +68,34 @@ RingState *ring_state_open(const char *dir, const char *name, unsigned rings,
         at->file_bytes = bytes;
     }
     s = g_new0(RingState, 1);
+    s->path = g_steal_pointer(&path);
     s->at = at;
     s->bytes = bytes;
     s->rings = rings;
     return s;
 }
 
+static bool is_needed(const RingState *s)
+{
+    for (unsigned i = 0; i < s->rings; i++) {
+        if (s->at->ring[i].journal.burst != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void ring_state_close(RingState *s)
 {
-    if (s) {
-        munmap(s->at, s->bytes);
-        g_free(s);
+    if (!s) {
+        return;
     }
+    if (!is_needed(s)) {
+        unlink(s->path);
+    }
+    munmap(s->at, s->bytes);
+    g_free(s->path);
+    g_free(s);
 }
 
 /* When a process started, or 0: field 22 of its stat, the name before may hold

@@ -24,6 +24,7 @@ typedef struct RingState RingState;
 /* DIR/NAME.rings, made if it is not there.  NULL with @error set. */
 RingState *ring_state_open(const char *dir, const char *name, unsigned rings,
                            GError **error);
+/* The file stays if it knows of a ring that was not stopped in good order. */
 void ring_state_close(RingState *s);
 
 /* Whoever is at the other end of the connected socket @fd has the rings now;

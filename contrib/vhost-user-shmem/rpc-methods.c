@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "config-file.h"
+#include "parse.h"
 #include "rpc-methods-impl.h"
 
 /* -- What the methods share ------------------------------------------------ */
@@ -218,8 +219,6 @@ static JsonNode *get_config(void *opaque, JsonObject *params, GError **error)
 }
 
 /* -- The table ------------------------------------------------------------- */
-
-#define VLAN_LAST 4094
 
 #define PORT(text) { "name", RPC_STRING, .required = true, .help = text }
 #define PORT_OR_ALL(word, text) { word, RPC_STRING, .help = text }

@@ -300,7 +300,7 @@ static JsonNode *answer_one(const RpcMethod *methods, void *opaque,
 
 /* -- Batches --------------------------------------------------------------- */
 
-/* One answer of several; without one that does not fit, if it is large. */
+/* Takes @answer. */
 static void append_answer(GString *all, JsonNode *answer)
 {
     g_autofree char *text = text_of(answer);
@@ -329,8 +329,9 @@ static char *answer_batch(const RpcMethod *methods, void *opaque,
                            "request");
     }
     if (n > RPC_MAX_BATCH) {
-        return rpc_refusal(RPC_ERROR_REQUEST, "a batch has at most 64 "
-                           "requests: send several");
+        return rpc_refusal(RPC_ERROR_REQUEST, "a batch has at most "
+                           G_STRINGIFY(RPC_MAX_BATCH) " requests: send "
+                           "several");
     }
     all = g_string_new("[");
     for (unsigned i = 0; i < n; i++) {

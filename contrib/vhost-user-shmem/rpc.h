@@ -24,26 +24,20 @@
 /* What answers of a batch may have together; then errors take their place. */
 #define RPC_MAX_BATCH_BYTES (1024 * 1024)
 
-/* Numbers of errors: JSON-RPC's own, and ours from 1 on.  X(name, number,
- * text) */
-#define RPC_ERRORS(X) \
-    X(PARSE,      -32700, "the text is no JSON") \
-    X(REQUEST,    -32600, "the JSON is no request") \
-    X(METHOD,     -32601, "there is no such method") \
-    X(PARAMS,     -32602, "a parameter is missing, unknown or wrong") \
-    X(NO_PORT,         1, "there is no such port") \
-    X(PORT_EXISTS,     2, "a port of that name is there already") \
-    X(SETTINGS,        3, "the settings do not go together, or one of them " \
-                          "cannot change") \
-    X(FAILED,          4, "the switch or the host refused") \
-    X(NOT_DUMMY,       5, "the port is not of type=dummy") \
-    X(NO_ADDRESS,      6, "no such address is fixed") \
-    X(TOO_MUCH,        7, "too many clients, or a batch with too long answers")
-
+/* JSON-RPC's own, and ours from 1 on. */
 typedef enum RpcError {
-#define RPC_ERROR_ENUM(name, number, text) RPC_ERROR_##name = number,
-    RPC_ERRORS(RPC_ERROR_ENUM)
-#undef RPC_ERROR_ENUM
+    RPC_ERROR_PARSE = -32700,   /* the text is no JSON */
+    RPC_ERROR_REQUEST = -32600, /* the JSON is no request */
+    RPC_ERROR_METHOD = -32601,  /* there is no such method */
+    RPC_ERROR_PARAMS = -32602,  /* one is missing, unknown or wrong */
+    RPC_ERROR_NO_PORT = 1,
+    RPC_ERROR_PORT_EXISTS,
+    RPC_ERROR_SETTINGS,         /* do not go together, or cannot change */
+    RPC_ERROR_FAILED,           /* the switch or the host refused */
+    RPC_ERROR_NOT_DUMMY,        /* a port of another type */
+    RPC_ERROR_NO_ADDRESS,       /* that is fixed */
+    RPC_ERROR_TOO_MUCH,         /* clients, or answers to a batch */
+    RPC_ERROR_END               /* behind the last */
 } RpcError;
 
 /* Of GError; its code is an RpcError.  One of another domain counts as

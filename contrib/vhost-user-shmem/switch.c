@@ -163,10 +163,12 @@ void port_quiesce(Port *p)
     }
     p->published = false;
     rcu_assign_pointer(sw->dp.port[p->id], NULL);
-    synchronize_rcu();
+    /* Before the grace period: a worker that has counted its queues already
+     * would serve one that another worker is given then. */
     for (unsigned i = 0; i < sw->workers; i++) {
         worker_remove_port(sw->worker[i], p->id);
     }
+    synchronize_rcu();
 }
 
 static Worker *least_loaded(Switch *sw)
@@ -194,7 +196,6 @@ void port_resume(Port *p)
         worker_add_queue(least_loaded(sw), p->id, q, p->ops->wake_fd(p, q));
     }
     rcu_assign_pointer(sw->dp.port[p->id], p);
-    datapath_new_generation(&sw->dp);
     for (unsigned i = 0; i < sw->workers; i++) {
         worker_wake(sw->worker[i]);
     }
@@ -210,15 +211,21 @@ typedef struct Links {
     uint16_t shown_by[PORT_MAX_MIRRORS];
 } Links;
 
+static bool shows(const Port *mirror, const char *name)
+{
+    const char *const *names = (const char *const *)mirror->settings.mirror;
+
+    return names && strcmp(mirror->name, name) != 0 &&
+           g_strv_contains(names, name);
+}
+
 static void find_mirrors(Switch *sw, const Port *p, Links *links)
 {
     for (unsigned i = 0; i < sw->ports->len; i++) {
         const Port *mirror = g_ptr_array_index(sw->ports, i);
 
-        if (mirror->settings.mirror && mirror != p &&
-            g_strv_contains((const char *const *)mirror->settings.mirror,
-                            p->name) &&
-            links->shown_by_n < PORT_MAX_MIRRORS) {
+        if (shows(mirror, p->name)) {
+            g_assert(links->shown_by_n < PORT_MAX_MIRRORS);
             links->shown_by[links->shown_by_n++] = mirror->id;
         }
     }
@@ -263,6 +270,7 @@ static void link_ports(Switch *sw)
         p->only_peer = links.only_peer;
         p->shown_by_n = links.shown_by_n;
         memcpy(p->shown_by, links.shown_by, sizeof(p->shown_by));
+        datapath_new_generation(&sw->dp);
         port_resume(p);
     }
 }
@@ -298,6 +306,27 @@ static const PortOps *find_type(const char *type)
     return NULL;
 }
 
+/* Are those that @name will show shown by few enough others? */
+static bool may_mirror(Switch *sw, const char *name, const PortSettings *s,
+                       GError **error)
+{
+    for (unsigned k = 0; s->mirror && s->mirror[k]; k++) {
+        unsigned n = 0;
+
+        for (unsigned i = 0; i < sw->ports->len; i++) {
+            const Port *p = g_ptr_array_index(sw->ports, i);
+
+            n += shows(p, s->mirror[k]) && strcmp(p->name, name) != 0;
+        }
+        if (n >= PORT_MAX_MIRRORS) {
+            SET_ERROR(error, "port %s is shown by %u ports already, as many as "
+                      "can be: remove one", s->mirror[k], n);
+            return false;
+        }
+    }
+    return true;
+}
+
 static Port *new_port(Switch *sw, int id, const char *name,
                       const PortSettings *settings)
 {
@@ -330,8 +359,8 @@ Port *switch_add_port(Switch *sw, const char *name,
     int id = free_id(sw);
     Port *p;
 
-    if (!port_name_check(name, error) ||
-        !port_settings_check(settings, error)) {
+    if (!port_settings_check_named(settings, name, error) ||
+        !may_mirror(sw, name, settings, error)) {
         return NULL;
     }
     if (switch_find_port(sw, name)) {
@@ -398,7 +427,8 @@ bool switch_set_port(Switch *sw, const char *name,
     Port *p = need_port(sw, name, error);
     bool link_was_up;
 
-    if (!p || !port_settings_check(settings, error) ||
+    if (!p || !port_settings_check_named(settings, name, error) ||
+        !may_mirror(sw, name, settings, error) ||
         !port_settings_may_follow(&p->settings, settings, error)) {
         return false;
     }
@@ -408,11 +438,13 @@ bool switch_set_port(Switch *sw, const char *name,
     if (settings->link_up != link_was_up && p->ops->link) {
         p->ops->link(p);
     }
-    port_resume(p);
+    link_ports(sw);
     /* What it may no longer claim is not its own. */
     fdb_forget(sw->dp.fdb, p->id, UINT32_MAX, false);
-    link_ports(sw);
     datapath_new_generation(&sw->dp);
+    /* Bursts end that began when flows led to it as it was. */
+    synchronize_rcu();
+    port_resume(p);
     return true;
 }
 

@@ -28,6 +28,7 @@ typedef struct SwitchConfig {
 
 #define SWITCH_MAX_WORKERS 16
 #define SWITCH_MAX_PORTS 256
+#define PORT_MAX_MIRRORS 4          /* that show one port */
 
 #define SWITCH_ERROR switch_error_quark()
 GQuark switch_error_quark(void);

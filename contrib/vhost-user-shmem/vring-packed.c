@@ -227,25 +227,107 @@ void vring_packed_complete(Vring *r, const VringBurst *b, unsigned n,
 
 /* -- After a crash --------------------------------------------------------- */
 
-static uint16_t flags_at(const Vring *r, uint16_t at)
+/*
+ * A slot at a position tells by its flags: who stands there is
+ *
+ *   AVAIL  USED  (as the position's wrap counter)
+ *   yes    no    available; or it was the second or later of a chain
+ *   yes    yes   given back
+ *   no     yes   given back, and available again, a lap later
+ *   no     no    of the lap before: the driver has not come so far
+ *
+ * The last also looks like the third if it was not the first of its chain.
+ */
+static bool flag_at(const Vring *r, uint16_t at, uint16_t flag)
 {
-    return load_flags(&r->at.packed.desc[at & 0x7fff]);
+    return !!(load_flags(&r->at.packed.desc[at & 0x7fff]) & flag) ==
+           !!(at & 0x8000);
 }
 
-/* Has what stood there been given back, in the lap of @at or later? */
-static bool is_behind_us(const Vring *r, uint16_t at)
+static bool is_available_at(const Vring *r, uint16_t at)
 {
-    return !!(flags_at(r, at) & F_USED) == !!(at & 0x8000);
+    return flag_at(r, at, F_AVAIL) && !flag_at(r, at, F_USED);
 }
 
-/* Is it available, or not yet? */
-static bool is_before_us(const Vring *r, uint16_t at)
+static bool is_available_again(const Vring *r, uint16_t at)
 {
-    uint16_t flags = flags_at(r, at);
-    bool wrap = at & 0x8000;
+    return !flag_at(r, at, F_AVAIL) && flag_at(r, at, F_USED);
+}
 
-    return is_available(flags, wrap) ||
-           (!!(flags & F_AVAIL) != wrap && !!(flags & F_USED) != wrap);
+static uint16_t advance(const Vring *r, uint16_t at, unsigned slots)
+{
+    unsigned slot = (at & 0x7fff) + slots;
+
+    return slot < r->size ? slot | (at & 0x8000)
+                          : (slot - r->size) | (~at & 0x8000);
+}
+
+/* Up to a whole lap. */
+static unsigned slots_between(const Vring *r, uint16_t from, uint16_t to)
+{
+    unsigned slots = (to & 0x7fff) + r->size - (from & 0x7fff);
+
+    return (from ^ to) & 0x8000 ? slots : slots - r->size;
+}
+
+/* Was all of the burst given back, as far as the ring tells?  The names of the
+ * chains may be those of the next burst already. */
+static bool is_given_back(const Vring *r, uint64_t burst)
+{
+    uint16_t before = VRING_JOURNAL_BEFORE(burst);
+    uint16_t after = VRING_JOURNAL_AFTER(burst);
+    unsigned slots = slots_between(r, before, after);
+
+    /* Otherwise only the first slot of a chain tells. */
+    if (slots != VRING_JOURNAL_CHAINS(burst)) {
+        slots = 1;
+    }
+    for (unsigned i = 0; i < slots; i++) {
+        if (!flag_at(r, advance(r, before, i), F_USED)) {
+            return false;
+        }
+    }
+    /* The driver goes round in order. */
+    return is_available_at(r, after) ||
+           (!is_available_again(r, before) && !flag_at(r, after, F_AVAIL));
+}
+
+/* Does the burst stand there, so that the driver has seen nothing of it? */
+static bool is_still_there(const Vring *r, const VringJournal *j)
+{
+    uint16_t before = VRING_JOURNAL_BEFORE(j->burst);
+    unsigned chains = VRING_JOURNAL_CHAINS(j->burst), slots = 0;
+
+    for (unsigned i = 0; i < chains; i++) {
+        unsigned last;
+
+        slots += j->chain[i].slots;
+        if (j->chain[i].slots == 0 || slots > r->size) {
+            return false;
+        }
+        last = advance(r, before, slots - 1) & 0x7fff;
+        if (GUINT16_FROM_LE(r->at.packed.desc[last].id) != j->chain[i].id) {
+            return false;
+        }
+    }
+    return is_available_at(r, before) &&
+           slots == slots_between(r, before, VRING_JOURNAL_AFTER(j->burst));
+}
+
+/* The burst before begins there: was it given back?  Unless the last burst has
+ * come round to it. */
+static bool is_last_given_back(const Vring *r, uint64_t burst)
+{
+    uint16_t before = VRING_JOURNAL_BEFORE(burst);
+    uint16_t last = VRING_JOURNAL_LAST(burst);
+    unsigned slots = slots_between(r, before, VRING_JOURNAL_AFTER(burst));
+    unsigned ahead = (last & 0x7fff) + r->size - (before & 0x7fff);
+
+    if (!(burst & VRING_JOURNAL_HAS_LAST)) {
+        return true;
+    }
+    return (last & 0x7fff) < r->size &&
+           (ahead % r->size < slots || flag_at(r, last, F_USED));
 }
 
 static bool is_credible(const Vring *r, const VringJournal *j)
@@ -253,24 +335,21 @@ static bool is_credible(const Vring *r, const VringJournal *j)
     uint64_t burst = j->burst;
     uint16_t before = VRING_JOURNAL_BEFORE(burst);
     uint16_t after = VRING_JOURNAL_AFTER(burst);
-    uint16_t last = VRING_JOURNAL_LAST(burst);
-    unsigned chains = VRING_JOURNAL_CHAINS(burst), slots = 0;
+    unsigned chains = VRING_JOURNAL_CHAINS(burst);
+    unsigned size = r->size;
 
     if (!(burst & VRING_JOURNAL_VALID) || chains > VRING_BURST ||
-        (before & 0x7fff) >= r->size || (after & 0x7fff) >= r->size ||
-        (last & 0x7fff) >= r->size) {
+        (before & 0x7fff) >= size || (after & 0x7fff) >= size ||
+        slots_between(r, before, after) > size ||
+        !is_last_given_back(r, burst)) {
         return false;
     }
-    for (unsigned i = 0; i < chains; i++) {
-        slots += j->chain[i].slots;
+    if (chains == 0) {
+        return before == after &&
+               (is_available_at(r, before) || !flag_at(r, before, F_AVAIL));
     }
-    if (burst & VRING_JOURNAL_HAS_LAST && !is_behind_us(r, last)) {
-        return false;
-    }
-    if (chains > 0 && is_behind_us(r, before)) {
-        return is_before_us(r, after);
-    }
-    return slots <= r->size && is_before_us(r, before);
+    return flag_at(r, before, F_USED) ? is_given_back(r, burst)
+                                      : is_still_there(r, j);
 }
 
 /* The driver has not seen it: all of it again, the first chain last. */
@@ -307,7 +386,7 @@ bool vring_packed_resume(Vring *r, VringJournal *journal)
         go_to(r, before);
         if (VRING_JOURNAL_CHAINS(journal->burst) == 0) {
             /* Nothing was done yet. */
-        } else if (is_behind_us(r, before)) {
+        } else if (flag_at(r, before, F_USED)) {
             go_to(r, VRING_JOURNAL_AFTER(journal->burst));
         } else {
             complete_again(r, journal);

@@ -45,16 +45,28 @@ typedef enum VringKind {
 
 /* Why a ring had to be stopped: X(name, counter, text). */
 #define VRING_ERRORS(X) \
-    X(AVAIL_JUMP,   "avail-jump",   "more chains are available than the ring has") \
-    X(HEAD,         "bad-head",     "a chain starts behind the last descriptor") \
-    X(NEXT,         "bad-next",     "a descriptor continues behind the last one") \
-    X(LOOP,         "loop",         "a chain has more descriptors than its table") \
-    X(LONG,         "long-chain",   "a chain has more segments than are served") \
-    X(INDIRECT,     "bad-indirect", "a table of indirect descriptors is empty, nested, continued or cut") \
-    X(DIRECTION,    "direction",    "a buffer to be read is writable, or the other way round") \
-    X(ADDRESS,      "bad-address",  "a buffer or table is not within one region of the guest's memory") \
-    X(LENGTH,       "bad-length",   "a chain is 4 GiB long or longer") \
-    X(ID,           "bad-id",       "a buffer id is not below the ring's size")
+    X(AVAIL_JUMP, "avail-jump", \
+      "more chains are available than the ring has") \
+    X(HEAD, "bad-head", \
+      "a chain starts behind the last descriptor") \
+    X(NEXT, "bad-next", \
+      "a descriptor continues behind the last one") \
+    X(LOOP, "loop", \
+      "a chain has more descriptors than its table") \
+    X(LONG, "long-chain", \
+      "a chain has more segments than are served") \
+    X(INDIRECT, "bad-indirect", \
+      "a table of indirect descriptors is empty, nested, continued " \
+      "or cut") \
+    X(DIRECTION, "direction", \
+      "a buffer to be read is writable, or the other way round") \
+    X(ADDRESS, "bad-address", \
+      "a buffer or table is not within one region of the guest's " \
+      "memory") \
+    X(LENGTH, "bad-length", \
+      "a chain is 4 GiB long or longer") \
+    X(ID, "bad-id", \
+      "a buffer id is not below the ring's size")
 
 typedef enum VringError {
     VRING_OK,

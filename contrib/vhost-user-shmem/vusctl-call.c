@@ -68,6 +68,7 @@ static void explain_silence(GError **error)
     }
 }
 
+/* If the daemon has closed its end already, it may have said why. */
 static bool send_all(int fd, const char *text, size_t bytes, GError **error)
 {
     while (bytes > 0) {
@@ -75,6 +76,9 @@ static bool send_all(int fd, const char *text, size_t bytes, GError **error)
 
         if (sent < 0 && errno == EINTR) {
             continue;
+        }
+        if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            return true;
         }
         if (sent < 0) {
             explain_silence(error);

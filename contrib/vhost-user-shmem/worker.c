@@ -259,7 +259,7 @@ void worker_add_queue(Worker *w, unsigned port, unsigned queue, int wake_fd)
 
     g_assert(i < MAX_QUEUES);
     /* Edge-triggered and never read: whoever else holds the other end cannot
-     * make us wait.  What cannot be polled (a file, say) is none. */
+     * make us wait. */
     wake->fd = wake_fd;
     wake->in_epoll = wake_fd >= 0 &&
                      epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, wake_fd,
@@ -275,7 +275,7 @@ void worker_add_queue(Worker *w, unsigned port, unsigned queue, int wake_fd)
 }
 
 /* A worker in its turn may see the last entry twice, or not: once more or less
- * does not matter. */
+ * does not matter.  It is the only one that serves that. */
 void worker_remove_port(Worker *w, unsigned port)
 {
     unsigned i = 0;

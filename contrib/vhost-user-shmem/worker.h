@@ -33,7 +33,8 @@ unsigned worker_load(const Worker *w);
  */
 void worker_add_queue(Worker *w, unsigned port, unsigned queue, int wake_fd);
 
-/* All queues of a port that is still; its fds may be closed afterwards. */
+/* All queues of a port.  The thread may serve them until a grace period has
+ * passed; their fds may be closed then. */
 void worker_remove_port(Worker *w, unsigned port);
 
 void worker_wake(Worker *w);

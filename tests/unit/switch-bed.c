@@ -1,7 +1,48 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <string.h>
 
+#include <glib/gstdio.h>
+
 #include "switch-bed.h"
+
+unsigned bed_warnings;
+char *bed_last_warning;
+
+static void on_log(const char *domain, GLogLevelFlags level, const char *text,
+                   gpointer opaque)
+{
+    if (level & G_LOG_LEVEL_WARNING) {
+        bed_warnings++;
+        g_free(bed_last_warning);
+        bed_last_warning = g_strdup(text);
+    } else if (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL)) {
+        g_log_default_handler(domain, level, text, NULL);
+    }
+}
+
+void bed_expect_warnings(void)
+{
+    g_log_set_always_fatal(G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL);
+    g_log_set_default_handler(on_log, NULL);
+}
+
+char *bed_socket_path(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *dir = g_dir_make_tmp("vus-XXXXXX", &error);
+
+    g_assert_no_error(error);
+    return g_build_filename(dir, "s", NULL);
+}
+
+/* Its port is gone, and the socket with it. */
+void bed_socket_free(char *path)
+{
+    g_autofree char *dir = g_path_get_dirname(path);
+
+    g_assert_cmpint(g_rmdir(dir), ==, 0);
+    g_free(path);
+}
 
 Switch *bed_switch_new(unsigned workers)
 {

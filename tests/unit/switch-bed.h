@@ -15,7 +15,16 @@
 /* Frames have this much at least: addresses, a tag, a type and a number. */
 #define BED_FRAME_BYTES 64
 
+/* What is logged does not end the test, and is counted; after g_test_init(). */
+void bed_expect_warnings(void);
+extern unsigned bed_warnings;
+extern char *bed_last_warning;
+
 Switch *bed_switch_new(unsigned workers);
+
+/* The path of a socket in a directory of its own; to be given up. */
+char *bed_socket_path(void);
+void bed_socket_free(char *path);
 
 /* @settings: words with blanks between; "type=dummy" is the default. */
 Port *bed_add(Switch *sw, const char *name, const char *settings);

@@ -145,6 +145,12 @@ static void test_wrong(void)
           "ports a and b have the same ifname=t" },
         { "[daemon]\ncontrol=/s\n[port a]\nsocket=/s\n",
           "port a: socket=/s is the control socket" },
+        { "[port a]\ntype=dummy\nmirror=x\n"
+          "[port b]\ntype=dummy\nmirror=x\n"
+          "[port c]\ntype=dummy\nmirror=x\n"
+          "[port d]\ntype=dummy\nmirror=x\n"
+          "[port e]\ntype=dummy\nmirror=y,x\n",
+          "more than 4 ports would show" },
         { "[port a]\nsocket=/s\\q\n", "vus.conf:2: " },
         { "[fdb]\n52:54:00:00:00:01=a\n",
           "52:54:00:00:00:01 is at port 'a', which does not exist" },

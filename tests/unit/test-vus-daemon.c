@@ -10,7 +10,9 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,11 +25,12 @@ typedef struct Bed {
 
 static char *program(const char *name)
 {
-    char *path = g_test_build_filename(G_TEST_BUILT, "..", "..", "contrib",
-                                       "vhost-user-shmem", name, NULL);
+    g_autofree char *path = g_test_build_filename(
+        G_TEST_BUILT, "..", "..", "contrib", "vhost-user-shmem", name, NULL);
 
     g_assert_true(g_file_test(path, G_FILE_TEST_IS_EXECUTABLE));
-    return path;
+    /* Programs start in another directory. */
+    return g_canonicalize_filename(path, NULL);
 }
 
 static Bed *bed_new(void)
@@ -336,7 +339,7 @@ static void test_top(void)
     int status;
 
     start(bed, WORDS("--idle-us=0", "--port",
-                     "a-name-that-is-longer-than-others type=dummy"));
+                     "a-name-that-is-long type=dummy"));
     g_assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL,
                                &out, NULL, &status, NULL));
     g_assert_cmpint(status, ==, 0);
@@ -378,6 +381,27 @@ static void test_wrong_commands(void)
     bed_free(bed);
 }
 
+/* Who comes when there is no room is told so. */
+static void test_crowded(void)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    Bed *bed = bed_new();
+    int fd[64];
+
+    start(bed, WORDS("--idle-us=0"));
+    g_strlcpy(addr.sun_path, bed->control, sizeof(addr.sun_path));
+    for (unsigned i = 0; i < G_N_ELEMENTS(fd); i++) {
+        fd[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        g_assert_cmpint(connect(fd[i], (struct sockaddr *)&addr,
+                                sizeof(addr)), ==, 0);
+    }
+    VUSCTL(bed, 1, "", "64 clients are connected already", "version");
+    for (unsigned i = 0; i < G_N_ELEMENTS(fd); i++) {
+        close(fd[i]);
+    }
+    bed_free(bed);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -391,5 +415,6 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-daemon/commands", test_commands);
     g_test_add_func("/vus-daemon/top", test_top);
     g_test_add_func("/vus-daemon/wrong-commands", test_wrong_commands);
+    g_test_add_func("/vus-daemon/crowded", test_crowded);
     return g_test_run();
 }

@@ -88,6 +88,23 @@ static void test_fragment_ipv6(void)
     g_assert_cmpuint(h.l4, ==, l4);
 }
 
+/* Extension headers to the end of the head and beyond. */
+static void test_endless(void)
+{
+    Frame f = { .bytes = 1000, .head_bytes = FRAME_HEAD_BYTES };
+    FrameHeaders h;
+
+    put_be16(f.head + 12, 0x86dd);
+    f.head[14] = 0x60;
+    for (unsigned at = 54; at + 8 <= FRAME_HEAD_BYTES; at += 8) {
+        g_assert_false(frame_find_headers(&f, &h));
+        f.head[at] = BED_UDP;
+        g_assert_true(frame_find_headers(&f, &h));
+        g_assert_cmpuint(h.l4, ==, at + 8);
+        f.head[at] = 0;
+    }
+}
+
 static void test_other(void)
 {
     static const struct virtio_net_hdr vnet;
@@ -127,6 +144,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-frame-headers/ip", test_ip);
     g_test_add_func("/vus-frame-headers/fragment/ipv4", test_fragment_ipv4);
     g_test_add_func("/vus-frame-headers/fragment/ipv6", test_fragment_ipv6);
+    g_test_add_func("/vus-frame-headers/endless", test_endless);
     g_test_add_func("/vus-frame-headers/other", test_other);
     g_test_add_func("/vus-frame-headers/tags", test_tags);
     return g_test_run();

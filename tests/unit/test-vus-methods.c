@@ -474,6 +474,56 @@ static void test_config(void)
     bed_free(bed);
 }
 
+/* -- What is written about it ---------------------------------------------- */
+
+static void expect_written(const char *text, const char *format,
+                           const char *word)
+{
+    g_autofree char *part = g_strdup_printf(format, word);
+
+    if (!strstr(text, part)) {
+        g_error("docs/interop/vhost-user-shmem.rst does not mention %s", word);
+    }
+}
+
+/* Nothing is missing in the documentation. */
+static void test_documented(void)
+{
+    static const int standard[] = { RPC_ERROR_PARSE, RPC_ERROR_REQUEST,
+                                    RPC_ERROR_METHOD, RPC_ERROR_PARAMS };
+    g_autofree char *path = g_test_build_filename(
+        G_TEST_BUILT, "..", "..", "..", "..", "docs", "interop",
+        "vhost-user-shmem.rst", NULL);
+    g_autofree char *text = NULL;
+
+    if (!g_file_get_contents(path, &text, NULL, NULL)) {
+        g_test_skip("not built below the source");
+        return;
+    }
+    for (const RpcMethod *m = rpc_methods(); m->name; m++) {
+        expect_written(text, "\n``%s``", m->name);
+    }
+    for (const char *const *key = port_settings_keys(); *key; key++) {
+        expect_written(text, "\n%s ", *key);
+    }
+    for (const DaemonWord *w = daemon_config_words(); w->key; w++) {
+        expect_written(text, "\n%s ", w->key);
+    }
+    for (unsigned i = 0; i < DROP_REASONS; i++) {
+        expect_written(text, "\n%s ", drop_name(i));
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(standard); i++) {
+        g_autofree char *code = g_strdup_printf("%d", standard[i]);
+
+        expect_written(text, "\n%s ", code);
+    }
+    for (int i = RPC_ERROR_NO_PORT; i < RPC_ERROR_END; i++) {
+        g_autofree char *code = g_strdup_printf("%d", i);
+
+        expect_written(text, "\n%s      ", code);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -487,5 +537,6 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-methods/fdb", test_fdb);
     g_test_add_func("/vus-methods/fdb-pages", test_fdb_pages);
     g_test_add_func("/vus-methods/config", test_config);
+    g_test_add_func("/vus-methods/documented", test_documented);
     return g_test_run();
 }

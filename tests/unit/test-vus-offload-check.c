@@ -226,6 +226,28 @@ static void test_long_headers(void)
     g_assert_cmpuint(offload_spec_payload(&s) - 4, >, FRAME_HEAD_BYTES);
 }
 
+/*
+ * Other protocols, and what is not IP, may have a checksum wherever no address
+ * is.
+ */
+static void test_other_protocol(void)
+{
+    OffloadSpec s = bases[CSUM_UDP6];
+    unsigned l3 = offload_spec_l3(&s), l4 = offload_spec_l4(&s);
+    struct virtio_net_hdr vnet;
+    size_t bytes = make(&s, &vnet);
+
+    for (unsigned start = 0; start < l4 + 20; start++) {
+        vnet.csum_start = GUINT16_TO_LE(start);
+        vnet.csum_offset = GUINT16_TO_LE(2);
+        frame[l3 - 1] = 0xdd;
+        frame[l3 + 6] = 58;                     /* ICMPv6 */
+        g_assert_cmpint(check(bytes, &vnet, OFFLOAD_CSUM), ==, start >= l4);
+        frame[l3 - 1] = 0x01;
+        g_assert_cmpint(check(bytes, &vnet, OFFLOAD_CSUM), ==, start >= l3);
+    }
+}
+
 static void test_three_tags(void)
 {
     struct virtio_net_hdr vnet;
@@ -288,6 +310,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-offload-check/no-payload", test_no_payload);
     g_test_add_func("/vus-offload-check/cut", test_cut);
     g_test_add_func("/vus-offload-check/long-headers", test_long_headers);
+    g_test_add_func("/vus-offload-check/other-protocol", test_other_protocol);
     g_test_add_func("/vus-offload-check/three-tags", test_three_tags);
     g_test_add_func("/vus-offload-check/nothing-agreed", test_nothing_agreed);
     g_test_add_func("/vus-offload-check/plain", test_plain);

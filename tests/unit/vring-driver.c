@@ -36,20 +36,19 @@ static uint8_t *add_region(Driver *d, uint64_t guest_addr)
     return at;
 }
 
-Driver *driver_new(VringKind kind, bool packed, bool event_idx, unsigned size)
+static void lay_out(Driver *d, VringKind kind, bool packed, bool event_idx,
+                    unsigned size, uint64_t guest_addr)
 {
-    Driver *d = g_new0(Driver, 1);
+    uint64_t user_addr = DRIVER_USER_OFFSET + guest_addr;
 
-    d->low = add_region(d, 0);
-    d->high = add_region(d, DRIVER_REGION_BYTES);
     d->spec = (VringSpec) {
         .kind = kind,
         .packed = packed,
         .event_idx = event_idx,
         .size = size,
-        .desc_user_addr = DRIVER_USER_OFFSET + DESC_AT,
-        .avail_user_addr = DRIVER_USER_OFFSET + AVAIL_AT,
-        .used_user_addr = DRIVER_USER_OFFSET + USED_AT,
+        .desc_user_addr = user_addr + DESC_AT,
+        .avail_user_addr = user_addr + AVAIL_AT,
+        .used_user_addr = user_addr + USED_AT,
     };
     d->at.split.desc = (void *)(d->low + DESC_AT);
     d->at.split.avail = (void *)(d->low + AVAIL_AT);
@@ -59,6 +58,7 @@ Driver *driver_new(VringKind kind, bool packed, bool event_idx, unsigned size)
         d->at.packed.driver = (void *)(d->low + AVAIL_AT);
         d->at.packed.device = (void *)(d->low + USED_AT);
     }
+    d->rand = g_rand_new_with_seed(g_test_rand_int());
     d->avail_wrap = d->used_wrap = true;
     d->free_slots = d->n_free_ids = size;
     d->free_ids = g_new(uint16_t, size);
@@ -67,17 +67,39 @@ Driver *driver_new(VringKind kind, bool packed, bool event_idx, unsigned size)
     for (unsigned i = 0; i < size; i++) {
         d->free_ids[i] = i;
     }
+}
+
+Driver *driver_new(VringKind kind, bool packed, bool event_idx, unsigned size)
+{
+    Driver *d = g_new0(Driver, 1);
+
+    d->low = add_region(d, 0);
+    d->high = add_region(d, DRIVER_REGION_BYTES);
+    lay_out(d, kind, packed, event_idx, size, 0);
+    return d;
+}
+
+Driver *driver_new_at(VringKind kind, bool packed, bool event_idx,
+                      unsigned size, uint8_t *low, uint64_t guest_addr)
+{
+    Driver *d = g_new0(Driver, 1);
+
+    d->low = low;
+    lay_out(d, kind, packed, event_idx, size, guest_addr);
     return d;
 }
 
 void driver_free(Driver *d)
 {
     guest_mem_clear(&d->mem);
-    munmap(d->low, DRIVER_REGION_BYTES);
-    munmap(d->high, DRIVER_REGION_BYTES);
+    if (d->high) {
+        munmap(d->low, DRIVER_REGION_BYTES);
+        munmap(d->high, DRIVER_REGION_BYTES);
+    }
     g_free(d->free_ids);
     g_free(d->slots_of);
     g_free(d->next_of);
+    g_rand_free(d->rand);
     g_free(d);
 }
 
@@ -90,7 +112,7 @@ void *driver_at(Driver *d, uint64_t guest_addr)
 /* An id that is not used, any of them. */
 static uint16_t take_id(Driver *d)
 {
-    unsigned i = g_test_rand_int_range(0, d->n_free_ids);
+    unsigned i = g_rand_int_range(d->rand, 0, d->n_free_ids);
     uint16_t id = d->free_ids[i];
 
     d->free_ids[i] = d->free_ids[--d->n_free_ids];

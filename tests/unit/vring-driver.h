@@ -7,7 +7,7 @@
  * LOW at 0, HIGH behind it.  Rings and indirect tables lie in LOW, buffers in
  * either.
  *
- * Threads: single.
+ * Threads: one for each Driver.
  */
 #ifndef VRING_DRIVER_H
 #define VRING_DRIVER_H
@@ -48,9 +48,20 @@ typedef struct Driver {
     unsigned n_free_ids;
     uint16_t *slots_of;         /* by id: slots, or split descriptors */
     uint16_t *next_of;          /* split, by descriptor: chain to be freed */
+    GRand *rand;                /* which id is taken */
 } Driver;
 
 Driver *driver_new(VringKind kind, bool packed, bool event_idx, unsigned size);
+
+/* In memory that stays the caller's: DRIVER_REGION_BYTES at @low, which are at
+ * @guest_addr for the guest.  There is no HIGH, and no table in LOW. */
+Driver *driver_new_at(VringKind kind, bool packed, bool event_idx,
+                      unsigned size, uint8_t *low, uint64_t guest_addr);
+
+/* Where DRIVER_SPARE_BYTES of LOW are that no ring needs. */
+#define DRIVER_SPARE_AT 0xc0000u
+#define DRIVER_SPARE_BYTES (DRIVER_REGION_BYTES - DRIVER_SPARE_AT)
+
 void driver_free(Driver *d);
 
 /* Where @guest_addr is to the guest. */
