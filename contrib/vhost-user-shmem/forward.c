@@ -43,8 +43,9 @@ static unsigned frame_hash(const Frame *f)
     unsigned i, end = 12;
 
     if (f->head[12] == 0x08 && f->head[13] == 0x00 && f->head_bytes >= 38) {
-        /* Addresses and, unless it is a fragment, ports. */
-        end = 14 + (ip[6] & 0x3f || ip[7] || (ip[0] & 0x0f) != 5 ? 20 : 24);
+        /* Addresses and, of TCP and UDP, ports, unless it is a fragment. */
+        end = 14 + (ip[6] & 0x3f || ip[7] || (ip[0] & 0x0f) != 5 ||
+                    (ip[9] != 6 && ip[9] != 17) ? 20 : 24);
         i = 14 + 12;
     } else if (f->head[12] == 0x86 && f->head[13] == 0xdd &&
                f->head_bytes >= 58) {

@@ -146,8 +146,10 @@ static uint8_t gso_needs(uint8_t gso_type, const FrameHeaders *h)
     }
 }
 
-/* Of TCP's or UDP's header, whose checksum field lies in the head; 0 if all of
- * it does not, or cannot be such. */
+/*
+ * Of TCP's or UDP's header, whose checksum field lies in the head; 0 if all of
+ * it does not, or cannot be such.
+ */
 static unsigned l4_bytes(const Frame *f, const FrameHeaders *h)
 {
     unsigned bytes;
@@ -260,6 +262,7 @@ static void copy_frame(Offload *o, const Frame *f)
     o->piece.bytes = f->bytes;
 }
 
+/* From where the header says to the end of the frame, padding included. */
 static unsigned complete(Offload *o, const Frame *f)
 {
     unsigned start = GUINT16_FROM_LE(f->vnet.csum_start);

@@ -10,10 +10,10 @@
  *   offload_needs()    may the receiver have it as it is?
  *   offload_convert()  if not
  *
- * What offload_check() has approved holds as long as the head is not changed,
- * except by vlan_push() and vlan_pop().  Payload is not part of it and may
- * change at any time until offload_convert() has copied it; what is converted
- * always agrees with its checksums.
+ * What offload_check() has approved holds as long as nothing in the head is
+ * changed but the outer tag (vlan.h).  Payload is not part of it and may change
+ * at any time until offload_convert() has copied it; what is converted always
+ * agrees with its checksums.
  *
  * Spec: Virtual I/O Device (VIRTIO) 1.2, 5.1.6.
  *

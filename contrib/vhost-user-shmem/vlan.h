@@ -13,8 +13,10 @@
 
 #include "frame-headers.h"
 
-/* Of the outer tag, if it is a C-tag.  An S-tag (802.1ad) is as good as none:
- * what is behind it is the guest's own affair. */
+/*
+ * Of the outer tag, if it is a C-tag.  An S-tag (802.1ad) is as good as none:
+ * what is behind it is the guest's own affair.
+ */
 static inline bool vlan_tag(const Frame *f, uint16_t *tci)
 {
     if (f->head_bytes < FRAME_MIN_BYTES + VLAN_TAG_BYTES ||

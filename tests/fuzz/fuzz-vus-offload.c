@@ -29,8 +29,10 @@ static Offload *offload;
 static VringBurst burst;
 static uint8_t sent[L4_MODEL_MAX_BYTES];
 
-/* The rest of @input, in pieces of @piece_bytes (0: one); false if that is no
- * frame. */
+/*
+ * The rest of @input, in pieces of @piece_bytes (0: one); false if that is no
+ * frame.
+ */
 static bool receive(FuzzInput *input, unsigned piece_bytes, Frame *f)
 {
     burst.n = 1;

@@ -229,8 +229,10 @@ static void set_tcp(uint8_t *tcp, uint32_t offset, bool last)
     }
 }
 
-/* Segment @i has @bytes at @got, and there is @more; @wrong is what the sender
- * has added to the pseudo header's sum. */
+/*
+ * Segment @i has @bytes at @got, and there is @more; @wrong is what the sender
+ * has added to the pseudo header's sum.
+ */
 static const char *check_segment(const uint8_t *sent, const L4Model *m,
                                  unsigned i, uint32_t offset, bool more,
                                  uint16_t wrong, const uint8_t *got,

@@ -277,8 +277,10 @@ static void test_nothing_agreed(void)
     }
 }
 
-/* Flags that a driver does not send are no reason to refuse a frame, and are
- * not passed on. */
+/*
+ * Flags that a driver does not send are no reason to refuse a frame, and are
+ * not passed on.
+ */
 static void test_plain(void)
 {
     static const struct virtio_net_hdr zero;
