@@ -3,22 +3,15 @@
  * A port with a guest behind it: the socket, the rings that are in use, and
  * bursts out of them and into them.
  *
- * One front end at a time.  By default the port listens and the front end
- * connects; with client=on it is the other way round, and the port tries again
- * once a second.  While the link is down there is no socket at all: a front end
- * whose connection waited for us would wait with its guest.
+ * One front end at a time.  While the link is down there is no socket at all: a
+ * front end whose connection waited for us would wait with its guest.
  *
  * Nobody can make us wait: the connection does not block, kick fds are never
  * read, and call fds are signalled without waiting (kick.h).
  *
  * Threads: control, but for the last section.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_config.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <glib-unix.h>
@@ -28,13 +21,13 @@
 #include "offload.h"
 #include "port.h"
 #include "ring-state.h"
+#include "vhost-socket.h"
 #include "vu-front.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
 
 /* Messages that are handled before others get their turn. */
 #define MESSAGES_AT_ONCE 16
-#define CONNECT_AGAIN_S 1
 
 /* Newer than some headers. */
 #define NET_F_GUEST_USO4 54
@@ -67,10 +60,8 @@ typedef struct VhostPort {
     RingState *state;               /* NULL: packed rings are not resumed */
     VuConn *conn;                   /* NULL: nobody is connected */
     guint conn_in, conn_out;        /* sources; 0: none */
-    int listen_fd;                  /* -1: not listening */
-    guint listen_source, again_source;
+    VhostSocket *socket;            /* where it comes from */
     uint64_t connects;
-    bool told_refused;              /* why we cannot connect */
 } VhostPort;
 
 /* -- What the front end has told ------------------------------------------- */
@@ -160,9 +151,6 @@ static const VuFrontOps front_ops = {
 
 /* -- The connection -------------------------------------------------------- */
 
-static bool listen_for_front(VhostPort *v, GError **error);
-static void connect_again_later(VhostPort *v);
-
 static void disconnect(VhostPort *v)
 {
     g_clear_handle_id(&v->conn_in, g_source_remove);
@@ -179,9 +167,7 @@ static void lose(VhostPort *v, GLogLevelFlags level, const char *why)
 {
     port_log(v->p, level, "%s", why);
     disconnect(v);
-    if (v->p->settings.client && v->p->settings.link_up) {
-        connect_again_later(v);
-    }
+    vhost_socket_lost(v->socket);
 }
 
 static void break_connection(VhostPort *v, GError *error)
@@ -276,77 +262,16 @@ static void connected(VhostPort *v, int fd)
         ring_state_set_peer(v->state, fd);
     }
     v->connects++;
-    v->told_refused = false;
     v->conn = vu_conn_new(fd);
     v->conn_in = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable,
                                v);
     port_log(v->p, G_LOG_LEVEL_MESSAGE, "a front end has connected");
 }
 
-/* -- Sockets --------------------------------------------------------------- */
-
-static bool make_address(const char *path, struct sockaddr_un *address)
-{
-    *address = (struct sockaddr_un) { .sun_family = AF_UNIX };
-    return g_strlcpy(address->sun_path, path, sizeof(address->sun_path)) <
-           sizeof(address->sun_path);
-}
-
-static int new_socket(GError **error)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    if (fd < 0) {
-        g_set_error(error, SWITCH_ERROR, 0, "cannot make a socket: %s",
-                    g_strerror(errno));
-    }
-    return fd;
-}
-
-/* Is somebody listening there? */
-static bool is_served(const struct sockaddr_un *address)
-{
-    int fd = new_socket(NULL);
-    bool served = fd >= 0 && (connect(fd, (const struct sockaddr *)address,
-                                      sizeof(*address)) == 0 ||
-                              errno == EAGAIN);
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return served;
-}
-
-/* In the place of what a daemon that was killed has left.  On failure errno
- * says why. */
-static bool bind_anew(int fd, const struct sockaddr_un *address)
-{
-    const struct sockaddr *any = (const struct sockaddr *)address;
-
-    if (bind(fd, any, sizeof(*address)) == 0) {
-        return true;
-    }
-    if (errno != EADDRINUSE) {
-        return false;
-    }
-    if (is_served(address)) {
-        errno = EADDRINUSE;
-        return false;
-    }
-    if (unlink(address->sun_path) < 0) {
-        return false;
-    }
-    return bind(fd, any, sizeof(*address)) == 0;
-}
-
-static gboolean on_connection(gint fd, GIOCondition condition, gpointer opaque)
+static void on_front(void *opaque, int fd)
 {
     VhostPort *v = opaque;
-    int new = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    if (new < 0) {
-        return G_SOURCE_CONTINUE;
-    }
     if (v->conn) {
         /* Its end may be waiting to be read. */
         receive(v);
@@ -354,93 +279,10 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer opaque)
     if (v->conn) {
         port_log(v->p, G_LOG_LEVEL_WARNING, "a second front end was turned "
                  "away: one is connected");
-        close(new);
+        close(fd);
     } else {
-        connected(v, new);
-    }
-    return G_SOURCE_CONTINUE;
-}
-
-static bool listen_for_front(VhostPort *v, GError **error)
-{
-    const char *path = v->p->settings.socket;
-    struct sockaddr_un address;
-    int fd;
-
-    if (!make_address(path, &address)) {
-        g_set_error(error, SWITCH_ERROR, 0, "socket=%s is too long", path);
-        return false;
-    }
-    fd = new_socket(error);
-    if (fd < 0) {
-        return false;
-    }
-    if (!bind_anew(fd, &address) || listen(fd, 8) < 0) {
-        g_set_error(error, SWITCH_ERROR, 0, "cannot listen at socket=%s: %s",
-                    path, g_strerror(errno));
-        close(fd);
-        return false;
-    }
-    v->listen_fd = fd;
-    v->listen_source = g_unix_fd_add(fd, G_IO_IN, on_connection, v);
-    return true;
-}
-
-/* Once a second until somebody listens there; the first refusal is logged. */
-static gboolean on_connect(gpointer opaque)
-{
-    VhostPort *v = opaque;
-    struct sockaddr_un address;
-    g_autoptr(GError) error = NULL;
-    int fd = new_socket(&error);
-
-    if (fd >= 0 && make_address(v->p->settings.socket, &address) &&
-        connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0) {
-        v->again_source = 0;
         connected(v, fd);
-        return G_SOURCE_REMOVE;
     }
-    if (!v->told_refused) {
-        v->told_refused = true;
-        port_log(v->p, G_LOG_LEVEL_MESSAGE, "nobody listens at socket=%s yet "
-                 "(%s); trying again every second", v->p->settings.socket,
-                 error ? error->message : g_strerror(errno));
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return G_SOURCE_CONTINUE;
-}
-
-static void connect_again_later(VhostPort *v)
-{
-    if (v->again_source == 0) {
-        v->again_source = g_timeout_add_seconds(CONNECT_AGAIN_S, on_connect,
-                                                v);
-    }
-}
-
-static bool link_up(VhostPort *v, GError **error)
-{
-    if (!v->p->settings.client) {
-        return listen_for_front(v, error);
-    }
-    if (on_connect(v) == G_SOURCE_CONTINUE) {
-        connect_again_later(v);
-    }
-    return true;
-}
-
-static void link_down(VhostPort *v)
-{
-    g_clear_handle_id(&v->again_source, g_source_remove);
-    g_clear_handle_id(&v->listen_source, g_source_remove);
-    if (v->listen_fd >= 0) {
-        close(v->listen_fd);
-        v->listen_fd = -1;
-        unlink(v->p->settings.socket);
-    }
-    disconnect(v);
 }
 
 /* -- A port's life --------------------------------------------------------- */
@@ -449,7 +291,8 @@ static void vhost_close(Port *p)
 {
     VhostPort *v = p->impl;
 
-    link_down(v);
+    vhost_socket_free(v->socket);
+    disconnect(v);
     ring_state_close(v->state);
     for (unsigned i = 0; i < PORT_MAX_QUEUES; i++) {
         pthread_mutex_destroy(&v->egress_lock[i]);
@@ -488,7 +331,7 @@ static bool vhost_open(Port *p, GError **error)
     }
     p->impl = v;
     v->p = p;
-    v->listen_fd = -1;
+    v->socket = vhost_socket_new(p, on_front, v);
     vu_front_init(&v->front, &cfg);
     init_locks(v);
     if (port_state_dir(p)) {
@@ -499,7 +342,7 @@ static bool vhost_open(Port *p, GError **error)
             return false;
         }
     }
-    if (p->settings.link_up && !link_up(v, error)) {
+    if (p->settings.link_up && !vhost_socket_open(v->socket, error)) {
         vhost_close(p);
         return false;
     }
@@ -512,8 +355,9 @@ static void vhost_link(Port *p)
     g_autoptr(GError) error = NULL;
 
     if (!p->settings.link_up) {
-        link_down(v);
-    } else if (!link_up(v, &error)) {
+        vhost_socket_close(v->socket);
+        disconnect(v);
+    } else if (!vhost_socket_open(v->socket, &error)) {
         port_log(p, G_LOG_LEVEL_WARNING, "%s", error->message);
     }
 }

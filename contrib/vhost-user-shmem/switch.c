@@ -16,30 +16,15 @@
 
 #include <glib-unix.h>
 
-#include "port-dummy.h"
-#include "worker.h"
+#include "switch-impl.h"
 
 #define TICK_S 1
-
-struct Switch {
-    SwitchConfig cfg;
-    Datapath dp;
-    unsigned workers;
-    Worker *worker[SWITCH_MAX_WORKERS];
-    Forwarder *own;                 /* for what the control thread sends */
-    GPtrArray *ports;               /* in the order in which they were added */
-    Port *by_id[SWITCH_MAX_PORTS];
-    guint tick_source, broken_source;
-};
 
 static const PortOps *const types[] = {
     &port_vhost_ops, &port_tap_ops, &port_dummy_ops,
 };
 
 G_DEFINE_QUARK(switch-error-quark, switch_error)
-
-#define SET_ERROR(error, ...) \
-    g_set_error(error, SWITCH_ERROR, 0, __VA_ARGS__)
 
 /* -- Configuration --------------------------------------------------------- */
 
@@ -277,8 +262,6 @@ static void link_ports(Switch *sw)
 
 /* -- Ports come and go ----------------------------------------------------- */
 
-static void sum_counters(const Switch *sw, unsigned id, PortCounters *sum);
-
 static void apply_settings(Port *p, const PortSettings *settings)
 {
     port_settings_clear(&p->settings);
@@ -341,7 +324,7 @@ static Port *new_port(Switch *sw, int id, const char *name,
     pthread_mutex_init(&p->storm.lock, NULL);
     port_settings_init(&p->settings);
     apply_settings(p, settings);
-    sum_counters(sw, id, &p->counted_before);
+    switch_sum_counters(sw, id, &p->counted_before);
     return p;
 }
 
@@ -559,183 +542,4 @@ void port_log(const Port *p, GLogLevelFlags level, const char *format, ...)
     text = g_strdup_vprintf(format, args);
     va_end(args);
     g_log(G_LOG_DOMAIN, level, "port %s: %s", p->name, text);
-}
-
-/* -- Status ---------------------------------------------------------------- */
-
-void switch_port_status(Switch *sw, Port *p, PortStatus *status)
-{
-    *status = (PortStatus) {
-        .connected = true,
-        .ready = p->published,
-        .ingress_queues = p->ingress_queues,
-        .egress_queues = p->egress_queues,
-        .breaks = p->breaks,
-        .broken = p->last_broken,
-    };
-    p->ops->status(p, status);
-}
-
-#define COUNTERS (sizeof(PortCounters) / sizeof(uint64_t))
-
-static void add_counters(PortCounters *sum, const PortCounters *more)
-{
-    uint64_t *to = (uint64_t *)sum;
-    const uint64_t *from = (const uint64_t *)more;
-
-    for (unsigned i = 0; i < COUNTERS; i++) {
-        to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-    }
-}
-
-static void sum_counters(const Switch *sw, unsigned id, PortCounters *sum)
-{
-    *sum = sw->own->counters[id];
-    for (unsigned i = 0; i < sw->workers; i++) {
-        add_counters(sum, worker_counters(sw->worker[i], id));
-    }
-}
-
-void switch_port_counters(Switch *sw, Port *p, PortCounters *sum)
-{
-    uint64_t *to = (uint64_t *)sum;
-    const uint64_t *before = (const uint64_t *)&p->counted_before;
-
-    sum_counters(sw, p->id, sum);
-    for (unsigned i = 0; i < COUNTERS; i++) {
-        to[i] -= before[i];
-    }
-}
-
-void switch_reset_counters(Switch *sw, Port *p)
-{
-    for (unsigned i = 0; i < sw->ports->len; i++) {
-        Port *one = g_ptr_array_index(sw->ports, i);
-
-        if (!p || p == one) {
-            sum_counters(sw, one->id, &one->counted_before);
-        }
-    }
-}
-
-void switch_worker_status(Switch *sw, unsigned index, WorkerStatus *status)
-{
-    worker_status(sw->worker[index], status);
-}
-
-/* -- Addresses ------------------------------------------------------------- */
-
-void switch_fdb_foreach(Switch *sw,
-                        void (*each)(const FdbShown *e, void *opaque),
-                        void *opaque)
-{
-    fdb_foreach(sw->dp.fdb, sw->dp.now_s, each, opaque);
-}
-
-unsigned switch_fdb_flush(Switch *sw, Port *p)
-{
-    unsigned n = fdb_forget(sw->dp.fdb, p ? p->id : -1, UINT32_MAX, false);
-
-    datapath_new_generation(&sw->dp);
-    return n;
-}
-
-bool switch_fdb_set(Switch *sw, Port *p, const uint8_t mac[6], uint16_t vlan,
-                    GError **error)
-{
-    if (mac[0] & 1) {
-        SET_ERROR(error, "a group address is behind no port");
-        return false;
-    }
-    if (!fdb_set_static(sw->dp.fdb, mac, vlan, p->id)) {
-        SET_ERROR(error, "no room for more than fdb-max=%u addresses",
-                  sw->cfg.fdb_max);
-        return false;
-    }
-    datapath_new_generation(&sw->dp);
-    return true;
-}
-
-bool switch_fdb_unset(Switch *sw, const uint8_t mac[6], uint16_t vlan,
-                      GError **error)
-{
-    if (!fdb_unset_static(sw->dp.fdb, mac, vlan)) {
-        SET_ERROR(error, "no such address was set");
-        return false;
-    }
-    datapath_new_generation(&sw->dp);
-    return true;
-}
-
-/* -- Frames of our own ----------------------------------------------------- */
-
-/* As if it had come in at @p. */
-static void send_own(Port *p, const uint8_t *frame, size_t bytes,
-                     const uint8_t *vnet)
-{
-    Forwarder *fw = p->sw->own;
-    Frame *f = &fw->burst.frame[0];
-    VringSegment all = { (uint8_t *)frame, bytes };
-
-    *f = (Frame) {
-        .bytes = bytes, .head_bytes = MIN(bytes, FRAME_HEAD_BYTES),
-        .rest = &all,
-    };
-    f->rest_offset = f->head_bytes;
-    memcpy(f->head, frame, f->head_bytes);
-    if (vnet) {
-        memcpy(&f->vnet, vnet, FRAME_VNET_OLD_BYTES);
-    }
-    fw->burst.n = 1;
-    rcu_thread_online();
-    forward_burst(fw, p);
-    rcu_thread_offline();
-}
-
-/* RFC 903: a reverse ARP request that nobody answers, and bridges learn from. */
-void port_announce(Port *p, const uint8_t mac[6])
-{
-    static const uint8_t rarp[] = { 0x80, 0x35, 0, 1, 0x08, 0, 6, 4, 0, 3 };
-    uint8_t frame[60] = { 0 };
-
-    memset(frame, 0xff, 6);
-    memcpy(frame + 6, mac, 6);
-    memcpy(frame + 12, rarp, sizeof(rarp));
-    memcpy(frame + 22, mac, 6);
-    memcpy(frame + 32, mac, 6);
-    send_own(p, frame, sizeof(frame), NULL);
-}
-
-static bool need_dummy(const Port *p, GError **error)
-{
-    if (p->ops != &port_dummy_ops) {
-        SET_ERROR(error, "port %s is of type %s; only a dummy port takes and "
-                  "gives frames here", p->name, p->ops->type);
-        return false;
-    }
-    return true;
-}
-
-bool switch_dummy_inject(Switch *sw, Port *p, const uint8_t *frame,
-                         size_t bytes, const uint8_t *vnet, GError **error)
-{
-    if (!need_dummy(p, error)) {
-        return false;
-    }
-    if (bytes < FRAME_MIN_BYTES || bytes > FRAME_MAX_BYTES) {
-        SET_ERROR(error, "a frame of %zu bytes cannot be: %d to %d", bytes,
-                  FRAME_MIN_BYTES, FRAME_MAX_BYTES);
-        return false;
-    }
-    if (!p->settings.link_up) {
-        SET_ERROR(error, "the link of port %s is down", p->name);
-        return false;
-    }
-    send_own(p, frame, bytes, vnet);
-    return true;
-}
-
-GBytes *switch_dummy_read(Switch *sw, Port *p, GError **error)
-{
-    return need_dummy(p, error) ? port_dummy_read(p) : NULL;
 }
