@@ -29,6 +29,10 @@
 /* Messages that are handled before others get their turn. */
 #define MESSAGES_AT_ONCE 16
 
+/* A front end that is lost so soon will be back at once: say so now and then. */
+#define SHORT_CONNECTION_US G_USEC_PER_SEC
+#define QUIET_US (10 * G_USEC_PER_SEC)
+
 /* Newer than some headers. */
 #define NET_F_GUEST_USO4 54
 #define NET_F_GUEST_USO6 55
@@ -62,6 +66,9 @@ typedef struct VhostPort {
     guint conn_in, conn_out;        /* sources; 0: none */
     VhostSocket *socket;            /* where it comes from */
     uint64_t connects;
+    int64_t connected_us;
+    int64_t quiet_until_us;
+    unsigned unsaid;                /* messages, since it is quiet */
 } VhostPort;
 
 /* -- What the front end has told ------------------------------------------- */
@@ -162,10 +169,31 @@ static void disconnect(VhostPort *v)
     }
 }
 
+/* What may come again and again. */
+static void log_connection(VhostPort *v, GLogLevelFlags level,
+                           const char *text)
+{
+    if (g_get_monotonic_time() < v->quiet_until_us) {
+        v->unsaid++;
+    } else if (v->unsaid > 0) {
+        port_log(v->p, level, "%s (and %u messages like this one or the one "
+                 "before)", text, v->unsaid);
+        v->unsaid = 0;
+    } else {
+        port_log(v->p, level, "%s", text);
+    }
+}
+
 /* The front end is gone, or wrong; another may come. */
 static void lose(VhostPort *v, GLogLevelFlags level, const char *why)
 {
-    port_log(v->p, level, "%s", why);
+    int64_t now_us = g_get_monotonic_time();
+
+    log_connection(v, level, why);
+    if (now_us - v->connected_us < SHORT_CONNECTION_US &&
+        now_us >= v->quiet_until_us) {
+        v->quiet_until_us = now_us + QUIET_US;
+    }
     disconnect(v);
     vhost_socket_lost(v->socket);
 }
@@ -265,7 +293,8 @@ static void connected(VhostPort *v, int fd)
     v->conn = vu_conn_new(fd);
     v->conn_in = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP | G_IO_ERR, on_readable,
                                v);
-    port_log(v->p, G_LOG_LEVEL_MESSAGE, "a front end has connected");
+    v->connected_us = g_get_monotonic_time();
+    log_connection(v, G_LOG_LEVEL_MESSAGE, "a front end has connected");
 }
 
 static void on_front(void *opaque, int fd)

@@ -26,8 +26,10 @@ static void *part_at(const GuestMem *mem, const char *what, uint64_t user_addr,
         g_set_error(error, GUEST_MEM_ERROR, GUEST_MEM_ERROR_PEER,
                     "the ring's %s, %" PRIu64 " bytes at 0x%" PRIx64
                     " of the front end, %s", what, bytes, user_addr,
-                    at ? "is not aligned" : "is not within one region of the "
-                    "guest's memory");
+                    at ? "is not aligned" :
+                    mem->n > 0 ? "is not within one region of the guest's "
+                    "memory" : "is in memory that is not shared with us: the "
+                    "guest's memory backend needs share=on");
         return NULL;
     }
     return at;

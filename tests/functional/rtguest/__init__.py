@@ -29,6 +29,7 @@ What there is, by file:
     netns.py    NetNamespace: network interfaces that are ours alone
     frames.py   frames as bytes, and the trailer behind them
     wireshark.py  captures, and what tshark makes of them
+    vus.py      Daemon: vhost-user-shmem, its ports, and tests of it
     traffic.py  ping, TCP, UDP between guests, checked at both ends
     accel.py    which accelerator works here
     results.py  what a demo or benchmark leaves behind

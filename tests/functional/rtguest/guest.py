@@ -55,10 +55,10 @@ def _flat(args):
     return flat
 
 
-def _base_command(accel, machine, memory_mib):
+def _base_command(accel, machine, memory_mib, qemu=None):
     # Under TCG a plain CPU model boots faster than "max": less to emulate.
     cpu = 'host' if accel == 'kvm' else 'Nehalem'
-    return [config.QEMU, '-M', machine, '-accel', accel, '-cpu', cpu,
+    return [qemu or config.QEMU, '-M', machine, '-accel', accel, '-cpu', cpu,
             '-m', str(memory_mib), '-smp', '1', '-nodefaults',
             '-display', 'none',
             # Nobody boots from a NIC here: no option ROM is needed.
@@ -99,11 +99,13 @@ class Guest:
     @append: further words for the kernel's command line
     @prefix: what to run QEMU with, as NetNamespace.prefix
     @incoming: do not boot, wait for another guest's migrate()
+    @qemu: path of another QEMU
     """
 
     def __init__(self, name, *args, accel=None, machine='pc', memory_mib=128,
-                 append='', prefix=(), incoming=False):
+                 append='', prefix=(), incoming=False, qemu=None):
         self.name = name
+        self._qemu = qemu
         self.accel = accel or accelerator()
         self.qmp = None
         self._agent = None
@@ -136,7 +138,7 @@ class Guest:
                            f'{program}-{next(_log_numbers):02}-{self.name}')
         self.console_log = log + '.console.log'
         self.qemu_log = log + '.qemu.log'
-        argv = _base_command(self.accel, machine, memory_mib) + [
+        argv = _base_command(self.accel, machine, memory_mib, self._qemu) + [
             '-name', self.name, '-S',
             '-kernel', kernel, '-initrd', initrd,
             '-append', 'console=ttyS0 panic=-1 mitigations=off nokaslr '
@@ -246,14 +248,31 @@ class Guest:
         Commands that run in the guest go on under @target.  A source that
         failed goes on; a target that failed ends with a message.
         """
+        self.start_migration(target, capabilities)
+        return self.finish_migration(target, timeout_s)
+
+    def start_migration(self, target, capabilities=(), downtime_ms=10000,
+                        bandwidth_bytes=10 ** 10):
+        """Begin with what migrate() does; memory is copied meanwhile.
+
+        @downtime_ms: it ends when the rest can be sent in that time
+        @bandwidth_bytes: per second
+        """
         # Without return-path a source does not learn that its target failed.
         on = ['events', 'return-path', *capabilities]
         for guest in (target, self):
             guest.qmp.cmd('migrate-set-capabilities', {'capabilities': [
                 {'capability': name, 'state': True} for name in on]})
+        self.qmp.cmd('migrate-set-parameters',
+                     {'downtime-limit': downtime_ms,
+                      'max-bandwidth': bandwidth_bytes})
+        self.qmp.cmd('migrate', {'uri': target._migration_uri})
+
+    def finish_migration(self, target, timeout_s=60):
+        """Wait for its end, however long the guest stands still; returns the
+        status of migrate()."""
         self.qmp.cmd('migrate-set-parameters', {'downtime-limit': 10000,
                                                 'max-bandwidth': 10 ** 10})
-        self.qmp.cmd('migrate', {'uri': target._migration_uri})
         status = self.qmp.wait_event(
             'MIGRATION', timeout_s, lambda data: data['status'] in
             ('completed', 'failed'))['data']['status']

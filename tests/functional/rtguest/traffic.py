@@ -62,9 +62,9 @@ def udp(sender, receiver, address, count=100, payload_bytes=300,
         f'--duration-ms {count * period_us // 1000}').json()
     there = echo.kill().wait().json()['ports'][str(UDP_PORT)]
     wrong = {key: there[key] for key in ('lost', 'duplicates', 'reordered',
-                                         'not_probe') if there[key]}
+                                         'not_probe', 'corrupt') if there[key]}
     if not seen['sent'] or wrong or seen['echoed'] != seen['sent'] or \
-            seen['duplicates'] or there['received'] != seen['sent']:
+            seen['duplicates'] or seen['corrupt'] or there['received'] != seen['sent']:
         raise AssertionError(f'UDP from {sender.name} to {receiver.name}: '
                              f'{seen}, {there}')
     return seen['sent']

@@ -4,8 +4,8 @@
  *
  * Prints "ready" once its sockets are bound, a JSON line at SIGUSR1, and a last
  * one at SIGTERM, which ends it.  Loss, duplicates and reordering are read from
- * the sender's sequence numbers; datagrams that are not a probe's are counted
- * apart.
+ * the sender's sequence numbers; datagrams that are not a probe's, or whose
+ * payload is not what their sender has filled in, are counted apart.
  *
  * Threads: none; signals come through a signalfd into the one loop.
  */
@@ -32,12 +32,15 @@ typedef struct Port {
     uint64_t received;
     uint64_t received_bytes;
     uint64_t not_probe;
+    uint64_t corrupt;
     uint64_t unique;
     uint64_t duplicates;
     uint64_t reordered;
     uint64_t echo_refused;
     uint32_t next_sequence;     /* one above the highest seen */
     uint64_t first_ns, last_ns;
+    uint64_t longest_gap_ns;    /* in which nothing was received */
+    uint32_t longest_gap_lost;  /* and what was missing after it */
     uint8_t seen[MAX_SEQUENCES / 8];
 } Port;
 
@@ -45,12 +48,13 @@ static Port ports[MAX_PORTS];   /* pages of seen[] appear as they are used */
 
 static void count(Port *port, const uint8_t *data, size_t bytes)
 {
+    uint64_t now = now_ns(), gap_ns = port->received ? now - port->last_ns : 0;
     ProbeHeader header;
     uint8_t bit;
 
-    port->last_ns = now_ns();
+    port->last_ns = now;
     if (!port->received++) {
-        port->first_ns = port->last_ns;
+        port->first_ns = now;
     }
     port->received_bytes += bytes;
     if (bytes < sizeof(header)) {
@@ -68,10 +72,15 @@ static void count(Port *port, const uint8_t *data, size_t bytes)
         return;
     }
     port->seen[header.sequence / 8] |= bit;
+    port->corrupt += !payload_is_intact(data, bytes, header.sequence);
     port->unique++;
     if (header.sequence < port->next_sequence) {
         port->reordered++;
     } else {
+        if (gap_ns > port->longest_gap_ns) {
+            port->longest_gap_ns = gap_ns;
+            port->longest_gap_lost = header.sequence - port->next_sequence;
+        }
         port->next_sequence = header.sequence + 1;
     }
 }
@@ -101,17 +110,21 @@ static void report(const char *mode, size_t n_ports)
         Port *p = &ports[i];
 
         printf("%s\"%u\": {\"received\": %llu, \"received_bytes\": %llu, "
-               "\"not_probe\": %llu, \"lost\": %llu, \"duplicates\": %llu, "
-               "\"reordered\": %llu, \"echo_refused\": %llu, "
-               "\"span_ms\": %llu}",
+               "\"not_probe\": %llu, \"corrupt\": %llu, \"lost\": %llu, "
+               "\"duplicates\": %llu, \"reordered\": %llu, "
+               "\"echo_refused\": %llu, \"longest_gap_us\": %llu, "
+               "\"longest_gap_lost\": %u, \"span_ms\": %llu}",
                i ? ", " : "", p->number,
                (unsigned long long)p->received,
                (unsigned long long)p->received_bytes,
                (unsigned long long)p->not_probe,
+               (unsigned long long)p->corrupt,
                (unsigned long long)(p->next_sequence - p->unique),
                (unsigned long long)p->duplicates,
                (unsigned long long)p->reordered,
                (unsigned long long)p->echo_refused,
+               (unsigned long long)(p->longest_gap_ns / NS_PER_US),
+               p->longest_gap_lost,
                (unsigned long long)((p->last_ns - p->first_ns) / NS_PER_MS));
     }
     printf("}}\n");

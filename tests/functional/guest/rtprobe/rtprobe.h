@@ -31,6 +31,11 @@ typedef struct ProbeHeader {
 
 #define PROBE_MAGIC 0x52545042u
 
+/* What follows the header, up to @bytes of all; and is it still that? */
+void payload_fill(uint8_t *datagram, size_t bytes, uint32_t sequence);
+bool payload_is_intact(const uint8_t *datagram, size_t bytes,
+                       uint32_t sequence);
+
 /* -- Modes: argv[0] is the mode's name ------------------------------------- */
 
 int mode_agent(int argc, char **argv);

@@ -37,6 +37,7 @@ typedef struct Flow {
 
     uint32_t echoed;
     uint32_t duplicates;
+    uint32_t corrupt;
     uint8_t *seen;              /* one per sequence number */
     uint32_t *rtt_us;           /* one per echo */
     uint32_t capacity;          /* of seen and rtt_us */
@@ -78,6 +79,7 @@ static void send_one(Flow *flow)
         return;
     }
     memcpy(flow->datagram, &header, sizeof(header));
+    payload_fill(flow->datagram, flow->bytes, flow->sent);
     if (send(flow->fd, flow->datagram, flow->bytes, 0) == flow->bytes) {
         flow->sent++;
     } else if (errno == EAGAIN || errno == ENOBUFS || errno == ECONNREFUSED) {
@@ -89,16 +91,20 @@ static void send_one(Flow *flow)
 
 static void receive_echoes(Flow *flow)
 {
+    static uint8_t datagram[UDP_MAX_BYTES];
     ProbeHeader header;
     ssize_t n;
 
-    while ((n = recv(flow->fd, &header, sizeof(header), MSG_TRUNC)) >= 0) {
-        uint64_t rtt_ns = now_ns() - header.sent_ns;
+    while ((n = recv(flow->fd, datagram, sizeof(datagram), 0)) >= 0) {
+        uint64_t now = now_ns(), rtt_ns;
 
+        memcpy(&header, datagram, sizeof(header));
+        rtt_ns = now - header.sent_ns;
         if (n != flow->bytes || header.magic != PROBE_MAGIC ||
             header.sequence >= flow->sent) {
             continue;
         }
+        flow->corrupt += !payload_is_intact(datagram, n, header.sequence);
         if (flow->seen[header.sequence]) {
             flow->duplicates++;
             continue;
@@ -144,11 +150,11 @@ static void report(Flow *flow)
     qsort(flow->rtt_us, flow->echoed, sizeof(flow->rtt_us[0]), compare_u32);
     printf("{\"mode\": \"send\", \"sent\": %u, \"refused\": %u, "
            "\"skipped\": %u, \"wake_late_max_us\": %llu, "
-           "\"echoed\": %u, \"duplicates\": %u, "
+           "\"echoed\": %u, \"duplicates\": %u, \"corrupt\": %u, "
            "\"rtt_p50_us\": %u, \"rtt_p99_us\": %u, \"rtt_max_us\": %u}\n",
            flow->sent, flow->refused, flow->skipped,
            (unsigned long long)(flow->wake_late_max_ns / NS_PER_US),
-           flow->echoed, flow->duplicates,
+           flow->echoed, flow->duplicates, flow->corrupt,
            percentile(flow->rtt_us, flow->echoed, 50),
            percentile(flow->rtt_us, flow->echoed, 99),
            percentile(flow->rtt_us, flow->echoed, 100));
@@ -261,6 +267,7 @@ int mode_flood(int argc, char **argv)
     while (!flood_ends &&
            (header.sent_ns = now_ns()) - start_ns < duration_ns) {
         memcpy(datagram, &header, sizeof(header));
+        payload_fill(datagram, bytes, header.sequence);
         if (send(fd, datagram, bytes, 0) == bytes) {
             header.sequence++;
         } else if (errno == ENOBUFS || errno == ECONNREFUSED) {
