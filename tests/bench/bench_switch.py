@@ -4,9 +4,12 @@
 
 The back ends (switch_back.py) join the same ports and are loaded in turn, A B C
 A B C, by the same front end (switch_front.py); who is not measured is stopped.
-Each polls on core 0, the front end on core 1.  Since the host may move a
-virtual machine's cores about, each sample carries the distance of the two, and
-only samples of one distance are compared.
+Each polls on core 0, the front end on core 1.
+
+A virtual machine's cores are moved about by the host, and share theirs with
+others.  So each sample carries the distance of the two, and only samples of one
+distance are compared.  Samples are short and turns quick, that a slow spell
+hits all; a ratio is the median over the turns.
 
 Prints a table; writes build/results/bench-switch.json and .png.  About ten
 minutes, on a machine that has nothing else to do; --full takes more than an
@@ -33,11 +36,11 @@ import switch_plot                                      # noqa: E402
 import switch_report                                    # noqa: E402
 from rtguest.results import write_json                  # noqa: E402
 from switch_back import BACKS                           # noqa: E402
-from switch_host import (Failed, HugePages, Prioritized,    # noqa: E402
-                         Unavailable)
+from switch_host import (COMMAND_PRIORITY, Failed,      # noqa: E402
+                         HugePages, Prioritized, Unavailable)
 
 TARGET = 'bench-switch'
-GAP_S = 0.1                     # the kernel bounds SCHED_FIFO per second
+GAP_S = 0.03                    # the kernel bounds SCHED_FIFO
 
 
 def progress(text):
@@ -74,6 +77,9 @@ class Contender:
             self.back.main.pause()
 
     def close(self):
+        # The front end ends by talking to the back end.
+        self.back.main.resume()
+        self.front.resume()
         self._stack.close()
 
 
@@ -90,7 +96,8 @@ def measure(row, wanted, what):
             contenders.append(Contender(row, name, ports, directory))
             stack.callback(contenders[-1].close)
         for number in range(2 * wanted):
-            progress(f'{what}: sample {number + 1}')
+            if number % 10 == 0:
+                progress(f'{what}: turn {number + 1}')
             for turn in range(len(contenders)):
                 # Nobody is always the first, or behind the same.
                 i = (number + turn) % len(contenders)
@@ -114,8 +121,8 @@ def parse():
                              'files')
     parser.add_argument('--backs', metavar='NAME,...',
                         help=f"only these, of {', '.join(BACKS)}")
-    parser.add_argument('--samples', metavar='N', type=int, default=7,
-                        help='of each row and back end (7)')
+    parser.add_argument('--samples', metavar='N', type=int, default=31,
+                        help='of each row and back end (31)')
     parser.add_argument('--list', action='store_true',
                         help='name the rows and end')
     args = parser.parse_args()
@@ -135,13 +142,19 @@ def parse():
 
 
 def check(rows):
-    switch_front.check()
+    """Unavailable, with all that is missing."""
     used = {back for row in rows for back in row.backs}
-    if any(row.front == 'testpmd' for row in rows):
-        used.add('testpmd')
-    for back in BACKS:
-        if back in used:
-            BACKS[back].check()
+    used |= {row.front for row in rows if row.front in BACKS}
+    missing = []
+    for checked in (switch_front, *(BACKS[b] for b in BACKS if b in used)):
+        try:
+            checked.check()
+        except Unavailable as e:
+            if str(e) not in missing:
+                missing.append(str(e))
+    if missing:
+        raise Unavailable('\n    '.join(
+            [*missing, 'or leave it out, with --backs and --only']))
 
 
 def main():
@@ -153,7 +166,7 @@ def main():
     results, figures = [], {}
     try:
         check(rows)
-        with HugePages():
+        with HugePages(), Prioritized(0, priority=COMMAND_PRIORITY):
             for number, row in enumerate(rows):
                 results.append(measure(
                     row, args.samples,

@@ -61,16 +61,16 @@ static inline void load_frame_write(uint8_t *to, const LoadFrame *frame,
 /* Read all of it. */
 static inline uint64_t load_frame_read(const uint8_t *frame, uint32_t bytes)
 {
-    const uint64_t *word = (const uint64_t *)frame;
-    uint64_t sum[4] = { 0 };
-    uint32_t i, words = bytes / sizeof(*word);
+    uint64_t word[4], sum[4] = { 0 };
+    uint32_t i;
 
-    for (i = 0; i + 4 <= words; i += 4) {
-        for (unsigned k = 0; k < 4; k++) {
-            sum[k] += word[i + k];
+    for (i = 0; i + sizeof(word) <= bytes; i += sizeof(word)) {
+        memcpy(word, frame + i, sizeof(word));
+        for (unsigned k = 0; k < G_N_ELEMENTS(word); k++) {
+            sum[k] += word[k];
         }
     }
-    for (i *= sizeof(*word); i < bytes; i++) {
+    for (; i < bytes; i++) {
         sum[0] += frame[i];
     }
     return sum[0] + sum[1] + sum[2] + sum[3];

@@ -11,7 +11,9 @@
 #include "ping-pong.h"
 
 #define BATCHES 64
-#define TRIPS 200               /* in a batch */
+#define TRIPS 100               /* in a batch */
+#define WORK_BATCHES 16
+#define WORK_STEPS 20000        /* in a batch; steps are the unit of work */
 #define PARTNER_MS 1000         /* it starts by then, or not at all */
 
 /* Each line has one writer. */
@@ -21,9 +23,13 @@ typedef struct Table {
     } ping __attribute__((aligned(128))),       /* the caller */
       pong __attribute__((aligned(128)));       /* the partner */
     unsigned cpu;
+    double work_ns;             /* the partner's, before it is ready */
 } Table;
 
-enum { PONG_READY = UINT32_MAX - 1, PING_END = UINT32_MAX };
+enum {
+    PONG_WORKS = UINT32_MAX - 2, PONG_READY = UINT32_MAX - 1,
+    PING_END = UINT32_MAX,
+};
 
 static uint64_t now_ns(void)
 {
@@ -63,6 +69,41 @@ bool ping_pong_set_priority(int priority)
                                  &param) == 0;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, unsigned n)
+{
+    qsort(values, n, sizeof(values[0]), by_value);
+    return values[n / 2];
+}
+
+/* As many independent additions as a core can do: one that shares its units
+ * with a sibling takes twice as long. */
+static double work_ns(void)
+{
+    double batch_ns[WORK_BATCHES];
+
+    for (unsigned i = 0; i < WORK_BATCHES; i++) {
+        uint64_t a = 1, b = 2, c = 3, d = 4, began_ns = now_ns();
+
+        for (uint64_t k = 0; k < WORK_STEPS; k++) {
+            a += k;
+            b ^= a;
+            c += 3;
+            d -= c;
+            /* All of it is wanted, step by step. */
+            __asm__ volatile("" : "+r" (a), "+r" (b), "+r" (c), "+r" (d));
+        }
+        batch_ns[i] = (double)(now_ns() - began_ns) / WORK_STEPS;
+    }
+    return median(batch_ns, WORK_BATCHES);
+}
+
 static void *partner(void *opaque)
 {
     Table *t = opaque;
@@ -72,6 +113,8 @@ static void *partner(void *opaque)
         return NULL;
     }
     ping_pong_set_priority(PING_PONG_PRIORITY);
+    __atomic_store_n(&t->pong.value, PONG_WORKS, __ATOMIC_RELEASE);
+    t->work_ns = work_ns();
     __atomic_store_n(&t->pong.value, PONG_READY, __ATOMIC_RELEASE);
     for (;;) {
         uint32_t value = __atomic_load_n(&t->ping.value, __ATOMIC_ACQUIRE);
@@ -94,30 +137,35 @@ static void trip(Table *t, uint32_t value)
     }
 }
 
-static int by_value(const void *a, const void *b)
+/* False: not by @until_ns. */
+static bool wait_pong(const Table *t, uint32_t value, uint64_t until_ns)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
+    while (__atomic_load_n(&t->pong.value, __ATOMIC_ACQUIRE) < value) {
+        if (now_ns() >= until_ns) {
+            return false;
+        }
+        sched_yield();
+    }
+    return true;
 }
 
-double ping_pong_ns(unsigned cpu)
+bool ping_pong(unsigned cpu, PingPong *result)
 {
     Table t = { .cpu = cpu };
-    uint64_t give_up_ns = now_ns() + PARTNER_MS * UINT64_C(1000000);
+    uint64_t until_ns = now_ns() + PARTNER_MS * UINT64_C(1000000);
     double batch_ns[BATCHES];
     uint32_t value = 0;
-    bool ready;
     pthread_t thread;
+    bool ready;
 
     if (pthread_create(&thread, NULL, partner, &t) != 0) {
-        return 0;
+        return false;
     }
-    do {
-        sched_yield();
-        ready = __atomic_load_n(&t.pong.value, __ATOMIC_ACQUIRE) == PONG_READY;
-    } while (!ready && now_ns() < give_up_ns);
-
+    ready = wait_pong(&t, PONG_WORKS, until_ns);
+    if (ready) {
+        result->own_work_ns = work_ns();
+        ready = wait_pong(&t, PONG_READY, until_ns);
+    }
     for (unsigned i = 0; ready && i < BATCHES; i++) {
         uint64_t began_ns = now_ns();
 
@@ -128,11 +176,11 @@ double ping_pong_ns(unsigned cpu)
     }
     __atomic_store_n(&t.ping.value, PING_END, __ATOMIC_RELEASE);
     pthread_join(thread, NULL);
-    if (!ready) {
-        return 0;
+    if (ready) {
+        result->other_work_ns = t.work_ns;
+        result->trip_ns = median(batch_ns, BATCHES);
     }
-    qsort(batch_ns, BATCHES, sizeof(batch_ns[0]), by_value);
-    return batch_ns[BATCHES / 2];
+    return ready;
 }
 
 const char *ping_pong_class(double before_ns, double after_ns)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * How far apart two cores are: the time that a cache line takes from one to the
- * other and back.
+ * other and back.  And how fast each of them is: the time of a piece of work.
  *
- * In a virtual machine that changes while one looks: the host moves the cores
- * about.  What two cores do together is only comparable at one distance, so the
- * distance is measured beside it.
+ * In a virtual machine both change while one looks.  The host moves the cores
+ * about, and others run on the sibling threads of theirs, which takes nearly
+ * half of the speed.  What two cores do together is only comparable under the
+ * same conditions, so these are measured beside it.
  *
  * Threads: starts one of its own, which is gone when the call returns.
  */
@@ -26,12 +27,17 @@
     X("mid", 180, 330) \
     X("far", 330, 5000)
 
+typedef struct PingPong {
+    double trip_ns;             /* there and back */
+    double own_work_ns, other_work_ns;  /* both at the same time */
+} PingPong;
+
 /*
- * Median round trip in ns between the calling thread, which is pinned already,
- * and @cpu; takes about 5 ms.  0: @cpu cannot be used.  The caller needs
- * PING_PONG_PRIORITY itself where its core is shared.
+ * Medians, for the calling thread, which is pinned already, and @cpu; takes
+ * some ms.  False: @cpu cannot be used.  The caller needs PING_PONG_PRIORITY
+ * itself where its core is shared with other threads.
  */
-double ping_pong_ns(unsigned cpu);
+bool ping_pong(unsigned cpu, PingPong *result);
 
 /* The class of both, or "mixed". */
 const char *ping_pong_class(double before_ns, double after_ns);

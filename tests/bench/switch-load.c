@@ -34,11 +34,11 @@
 
 #define LOAD_PRIORITY 10        /* SCHED_FIFO while a sample is taken */
 #define MAX_PORTS 64
-#define CONNECT_S 20
-#define PAUSE_US 100000         /* the kernel bounds SCHED_FIFO */
-#define WARM_UP_NS UINT64_C(50000000)
-#define DRAINED_NS UINT64_C(20000000)   /* nothing has moved for so long */
-#define DRAIN_AT_MOST_NS UINT64_C(5000000000)
+#define CONNECT_S 30
+#define PAUSE_US 50000          /* the kernel bounds SCHED_FIFO */
+#define WARM_UP_NS UINT64_C(20000000)
+#define DRAINED_NS UINT64_C(5000000)    /* nothing has moved for so long */
+#define DRAIN_S 10              /* all has been taken by then */
 #define ROUNDS_PER_LOOK 64      /* at the clock */
 #define EMPTY_ROUNDS_PER_KICK 1024
 
@@ -64,7 +64,7 @@ typedef struct Load {
 
 static struct {
     char **socket;
-    gboolean server, packed, mergeable, distance;
+    gboolean server, packed, mergeable, cores;
     int ring, burst, flows, macs, cpu, back_cpu, samples;
     char *bytes, *mode;
     double seconds;
@@ -180,27 +180,32 @@ static uint64_t run_for(Load *l, uint64_t ns)
                       run(l, until_ns, true, false);
 }
 
-/* Send no more, and see all that was sent come in; false if it does not. */
-static bool drain(Load *l, GError **error)
+/* A port of which the back end still has frames to take, or NULL. */
+static const LoadPort *undrained(const Load *l)
 {
-    uint64_t until_ns = now_ns() + DRAIN_AT_MOST_NS;
-
-    for (;;) {
-        bool all = true;
-
-        if (run(l, until_ns, false, false) >= until_ns) {
-            g_set_error(error, FRONT_ERROR, 0, "the back end has not taken all "
-                        "frames within %u s after the sample; is it stopped?",
-                        (unsigned)(DRAIN_AT_MOST_NS / 1000000000));
-            return false;
-        }
-        for (unsigned i = 0; i < l->ports; i++) {
-            all &= front_has(&l->port[i].front->tx, opt.ring);
-        }
-        if (all) {
-            return true;
+    for (unsigned i = 0; i < l->ports; i++) {
+        if (!front_has(&l->port[i].front->tx, opt.ring)) {
+            return &l->port[i];
         }
     }
+    return NULL;
+}
+
+/* Send no more, and see all that was sent come in; false if it does not. */
+static bool drain(Load *l, unsigned seconds, GError **error)
+{
+    uint64_t until_ns = now_ns() + seconds * UINT64_C(1000000000);
+    const LoadPort *left;
+
+    while (run(l, until_ns, false, false), (left = undrained(l))) {
+        if (now_ns() >= until_ns) {
+            g_set_error(error, FRONT_ERROR, 0, "%s: within %u s the back end "
+                        "has not taken all frames that wait there; is it "
+                        "stopped?", left->front->cfg.socket, seconds);
+            return false;
+        }
+    }
+    return true;
 }
 
 /* -- Samples --------------------------------------------------------------- */
@@ -268,25 +273,37 @@ static bool check(const Load *l, GError **error)
     return true;
 }
 
-static bool distance(double *ns, GError **error)
+static bool measure_cores(PingPong *cores, GError **error)
 {
-    *ns = ping_pong_ns(opt.back_cpu);
-    if (*ns == 0) {
+    bool measured = ping_pong(opt.back_cpu, cores);
+
+    if (!measured) {
         g_set_error(error, FRONT_ERROR, 0, "core %d does not answer; name a "
                     "free one of this machine with --back-cpu", opt.back_cpu);
     }
-    return *ns > 0;
+    return measured;
+}
+
+static void print_cores(const PingPong *before, const PingPong *after)
+{
+    printf("\"class\": \"%s\", \"ping_pong_ns\": [%.1f, %.1f], "
+           "\"front_work_ns\": [%.3f, %.3f], "
+           "\"back_work_ns\": [%.3f, %.3f]",
+           ping_pong_class(before->trip_ns, after->trip_ns),
+           before->trip_ns, after->trip_ns,
+           before->own_work_ns, after->own_work_ns,
+           before->other_work_ns, after->other_work_ns);
 }
 
 static bool take_sample(Load *l, GError **error)
 {
     Counters first[MAX_PORTS], from[MAX_PORTS], to[MAX_PORTS];
     uint64_t from_ns, to_ns, rounds, empty_rounds, rx_pkts = 0, tx_pkts = 0;
-    double before_ns, after_ns;
+    PingPong before, after;
     long preempted;
     bool realtime = ping_pong_set_priority(PING_PONG_PRIORITY);
 
-    if (!distance(&before_ns, error)) {
+    if (!measure_cores(&before, error)) {
         return false;
     }
     ping_pong_set_priority(realtime ? LOAD_PRIORITY : 0);
@@ -305,10 +322,12 @@ static bool take_sample(Load *l, GError **error)
     preempted = preemptions() - preempted;
 
     ping_pong_set_priority(realtime ? PING_PONG_PRIORITY : 0);
-    distance(&after_ns, error);
+    if (!measure_cores(&after, error)) {
+        return false;
+    }
     ping_pong_set_priority(0);
     sink = l->sum;
-    if (after_ns == 0 || !drain(l, error) || !check(l, error)) {
+    if (!drain(l, DRAIN_S, error) || !check(l, error)) {
         return false;
     }
     for (unsigned i = 0; i < l->ports; i++) {
@@ -316,8 +335,9 @@ static bool take_sample(Load *l, GError **error)
         tx_pkts += l->port[i].count.tx_pkts - first[i].tx_pkts;
     }
 
-    printf("{\"class\": \"%s\", \"ping_pong_ns\": [%.1f, %.1f], ",
-           ping_pong_class(before_ns, after_ns), before_ns, after_ns);
+    printf("{");
+    print_cores(&before, &after);
+    printf(", ");
     print_rates(l, from, to, (to_ns - from_ns) * 1e-9);
     printf("\"seconds\": %.4f, \"empty_rounds_share\": %.3f, "
            "\"preempted\": %ld, \"realtime\": %s, "
@@ -394,8 +414,8 @@ static const GOptionEntry entries[] = {
       "Length of a sample (0.3)", "S" },
     { "samples", 'n', 0, G_OPTION_ARG_INT, &opt.samples,
       "Take that many and end; without: do as stdin says", "N" },
-    { "distance", 0, 0, G_OPTION_ARG_NONE, &opt.distance,
-      "Measure how far apart the cores are, and nothing else", NULL },
+    { "cores", 0, 0, G_OPTION_ARG_NONE, &opt.cores,
+      "Say how far apart and how fast the cores are, and end", NULL },
     { NULL }
 };
 
@@ -490,7 +510,7 @@ static bool connect_all(Load *l, GError **error)
             return false;
         }
     }
-    if (!drain(l, error)) {
+    if (!drain(l, CONNECT_S, error)) {
         return false;
     }
     printf("{\"ready\": true, \"ports\": %u, \"huge_pages\": %s}\n", l->ports,
@@ -507,26 +527,27 @@ static void disconnect_all(Load *l)
     }
 }
 
-static bool measure_distance(GError **error)
+static bool show_cores(GError **error)
 {
-    double ns;
+    PingPong cores;
 
     if (!ping_pong_pin(opt.cpu, error)) {
         return false;
     }
     ping_pong_set_priority(PING_PONG_PRIORITY);
-    if (!distance(&ns, error)) {
+    if (!measure_cores(&cores, error)) {
         return false;
     }
-    printf("{\"class\": \"%s\", \"ping_pong_ns\": %.1f}\n",
-           ping_pong_class(ns, ns), ns);
+    printf("{");
+    print_cores(&cores, &cores);
+    printf("}\n");
     return true;
 }
 
 static bool load(Load *l, const char *rest, GError **error)
 {
-    if (opt.distance) {
-        return measure_distance(error);
+    if (opt.cores) {
+        return show_cores(error);
     }
     return check_options(rest, error) && ping_pong_pin(opt.cpu, error) &&
            connect_all(l, error) &&

@@ -17,7 +17,7 @@ import os
 import subprocess
 
 import rtguest
-from switch_host import Failed, Process, find_program
+from switch_host import Failed, Process, Unavailable, find_program
 
 BACK_CPU = 0
 OURS = os.path.join(rtguest.TOP, 'build', 'rtnet', 'contrib',
@@ -65,7 +65,9 @@ class Ours(Back):
 
     @staticmethod
     def check():
-        find_program('vhost-user-shmem', 'none: run "make"', OURS)
+        if not os.access(OURS, os.X_OK):
+            raise Unavailable(f'{os.path.relpath(OURS)} is missing: run '
+                              '"make"')
 
     def argv(self):
         argv = [OURS, '--control', os.path.join(self.directory, 'control'),
@@ -113,8 +115,7 @@ class Ovs(Back):
 
     @staticmethod
     def check():
-        for program in Ovs.programs():
-            pass
+        list(Ovs.programs())
 
     @staticmethod
     def programs():

@@ -17,7 +17,8 @@ import time
 
 HUGE_PAGES = 1024               # of 2 MiB
 POLLER_PRIORITY = 10            # that of switch-load, too
-START_S = 40
+COMMAND_PRIORITY = 11           # what has to come in between
+START_S = 90                    # on a machine that is not quiet
 _PATH = '/sys/kernel/mm/hugepages/hugepages-2048kB/'
 _PR_SET_PDEATHSIG = 1
 
@@ -75,8 +76,7 @@ def find_program(what, package, *candidates):
     for candidate in candidates:
         if found := shutil.which(candidate):
             return found
-    raise Unavailable(f'{what} is missing (Debian: {package}); or choose '
-                      'others with --backs')
+    raise Unavailable(f'{what} is missing (Debian: {package})')
 
 
 def _die_with_parent():
@@ -162,7 +162,8 @@ class Process:
 
 
 class Prioritized:
-    """While entered, threads come first on their cores, where allowed."""
+    """While entered, threads come first on their cores, where allowed; what
+    they start does not.  Thread 0 is the caller."""
 
     def __init__(self, *tids, priority=POLLER_PRIORITY):
         self.tids, self.priority = tids, priority
@@ -175,7 +176,7 @@ class Prioritized:
                 return
 
     def __enter__(self):
-        self._set(os.SCHED_FIFO, self.priority)
+        self._set(os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, self.priority)
         return self
 
     def __exit__(self, *exc):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the samples of bench-switch say.
 
-A result is a row and {(back end, ports): [sample, ...]}.  Only samples of one
-class, which is a distance of the two cores, are compared; a figure is a median.
+A result is a row and {(back end, ports): [sample, ...]}, a sample for each turn.
+Only samples of one class, which is a distance of the two cores, are compared.  A
+rate is a median; a ratio is the median of the ratios within each turn.
 
 Threads: none.
 """
@@ -39,13 +40,18 @@ def pps(samples):
     return statistics.median(s['rx_pps_sum'] for s in samples)
 
 
+def turns(lists, name):
+    """Those in which all of @lists have a sample of class @name."""
+    return [turn for turn in zip(*lists)
+            if all(sample['class'] == name for sample in turn)]
+
+
 def best_class(lists, wanted):
-    """The class that all of @lists have enough samples of; None: none has.
+    """The class with enough turns of all of @lists; None: none has.
 
     Enough are @wanted, or else the most there are, FEW at least.
     """
-    counts = {name: min(len(of_class(samples, name)) for samples in lists)
-              for name in CLASSES}
+    counts = {name: len(turns(lists, name)) for name in CLASSES}
     for name in CLASSES:
         if counts[name] >= wanted:
             return name
@@ -54,9 +60,15 @@ def best_class(lists, wanted):
 
 
 def has_enough(result, wanted):
-    return any(all(len(of_class(samples, name)) >= wanted
-                   for samples in result.samples.values())
+    return any(len(turns(result.samples.values(), name)) >= wanted
                for name in CLASSES)
+
+
+def ratio(above, below, name):
+    """Of class @name; None if there are too few, or @below passes nothing."""
+    found = [a['rx_pps_sum'] / b['rx_pps_sum']
+             for a, b in turns((above, below), name) if b['rx_pps_sum']]
+    return statistics.median(found) if len(found) >= FEW else None
 
 
 def _spread(samples):
@@ -85,8 +97,12 @@ def rows(results):
                     'flows': row.flows, 'class': name, 'samples': len(some),
                     'rx_pps': statistics.median(rates),
                     'rx_pps_least': rates[0], 'rx_pps_most': rates[-1],
+                    'ratio_vs_testpmd': ratio(
+                        all_of_it, samples.get(('testpmd', ports), ()), name),
                     'ping_pong_ns': statistics.median(
                         ns for s in some for ns in s['ping_pong_ns']),
+                    'back_work_ns': statistics.median(
+                        max(s['back_work_ns']) for s in some),
                     **{key: statistics.median(s[key] for s in some)
                        for key in ('rx_bps_sum', 'tx_pps_sum', 'preempted',
                                    'empty_rounds_share') if key in some[0]},
@@ -109,9 +125,12 @@ def _lines(result):
             if not any(some.values()):
                 continue
             cells = ''.join(_cell(some.get(back)) for back in BACKS)
+            value = ratio(samples.get(('ours', ports), ()),
+                          samples.get(('testpmd', ports), ()), name)
             yield f'{ports:>5}{row.bytes:>6}{row.ring:>5} {row.rings:<6} ' \
                   f'{row.mode:<9} {row.front:<7} {name:<4}' \
-                  f'{min(map(len, some.values())):>3}{cells}'.rstrip()
+                  f'{min(map(len, some.values())):>3}{cells}' \
+                  f"{'-' if value is None else f'{value:.2f}':>7}"
 
 
 def table(results):
@@ -119,44 +138,59 @@ def table(results):
         'Mpps, received by all ports together: median, ± half the range '
         'of the middle half in %.',
         'class: how far apart the cores were (ping-pong.h); n: samples of '
-        'each, at least; bytes: without FCS.', '',
+        'each, at least; bytes: without FCS;',
+        'ratio: of ours to testpmd, median of the turns.', '',
         f"{'ports':>5}{'bytes':>6}{'ring':>5} {'rings':<6} {'mode':<9} "
         f"{'front':<7} {'class':<5}{'n':>2}" +
-        ''.join(f'{back:>12}' for back in BACKS)]
+        ''.join(f'{back:>12}' for back in BACKS) + f"{'ratio':>7}"]
     for result in results:
         lines += _lines(result)
-        lines += [f'   {result.row.name}: {what}' for what in _remarks(result)]
+        lines += [f'    ({what})' for what in _remarks(result)]
+    lines += ['', f'Others slowed the back end\'s core down in '
+                  f'{crowded(results):.0%} of the samples.']
     return '\n'.join(lines)
 
 
 def _remarks(result):
-    mixed = sum(len(of_class(samples, 'mixed'))
-                for samples in result.samples.values())
-    every = sum(map(len, result.samples.values()))
-    if mixed * 2 > every:
-        yield f'the distance has changed within {mixed} of {every} samples, ' \
-              'which are left out'
-    for (back, ports), samples in result.samples.items():
-        if sum(s.get('preempted', 0) > 10 for s in samples) * 2 > len(samples):
-            yield f'with {back} at {ports} ports the load was often ' \
-                  'preempted; is the machine quiet?'
+    every = [s for samples in result.samples.values() for s in samples]
+    mixed = len(of_class(every, 'mixed'))
+    if mixed * 2 > len(every):
+        yield f'the distance has changed within {mixed} of {len(every)} ' \
+              'samples, which are left out'
+    preempted = sum(s.get('preempted', 0) > FEW for s in every)
+    if preempted * 2 > len(every):
+        yield f'the load was preempted in {preempted} of {len(every)} ' \
+              'samples: run it as root, on a quiet machine'
+
+
+def crowded(results):
+    """Share of the samples in which the back end's core was slowed down.
+
+    Someone else ran on its sibling thread then: work took 1.3 times as long
+    as when it took least.
+    """
+    works = [max(s['back_work_ns']) for _, samples in results
+             for some in samples.values() for s in some]
+    return sum(ns > 1.3 * min(works) for ns in works) / len(works)
 
 
 def _ratio(results, key, wanted):
     """(ratio, class), or (None, why there is none)."""
-    wanted_row, above, below = RATIOS[key]
+    wanted_row, *both = RATIOS[key]
     for row, samples in results:
         if row.name != wanted_row.name:
             continue
-        if above not in samples or below not in samples:
-            return None, f'{above[0]} or {below[0]} was not measured'
-        name = best_class([samples[above], samples[below]], wanted)
+        for back, ports in both:
+            if (back, ports) not in samples:
+                return None, f'{back} at {ports} ports was not measured'
+        lists = [samples[contender] for contender in both]
+        name = best_class(lists, wanted)
         if not name:
-            return None, f'no {FEW} samples of both are of one class'
-        low = pps(of_class(samples[below], name))
-        if not low:
-            return None, f'{below[0]} has passed on nothing'
-        return pps(of_class(samples[above], name)) / low, name
+            return None, f'less than {FEW} turns with both of one class'
+        value = ratio(*lists, name)
+        if value is None:
+            return None, f'{both[1][0]} has passed on nothing'
+        return value, name
     return None, f'row {wanted_row.name} was not measured'
 
 
@@ -165,6 +199,7 @@ def summary(results, wanted):
     figures = {}
     for key in RATIOS:
         figures[key], figures[f'{key}_class'] = _ratio(results, key, wanted)
+    figures['crowded_samples_share'] = crowded(results)
     return figures
 
 

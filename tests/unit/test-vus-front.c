@@ -311,7 +311,7 @@ static void test_memory_changes(void)
         .bytes = DRIVER_REGION_BYTES, .user_addr = DRIVER_USER_OFFSET,
     };
     expect_refused(bed, send_fd(bed, VU_REM_MEM_REG, &more, sizeof(more), -1,
-                                true), "is not within one region");
+                                true), "is in memory that is not shared");
     g_assert_cmpuint(bed->answer_bytes, ==, 8);
     g_assert_cmpuint(bed->answer.u64, ==, 1);
     g_assert_false(bed->f.ring[0].started);

@@ -256,6 +256,9 @@ static void test_link_local(void)
         g_assert_false(ok(V6, &f));
         g_assert_false(ok(V6_LINK_LOCAL, &f));
     }
+    /* 254.128.0.1 begins like one, and is none. */
+    make_ipv6(&f, 0, "fe80::2", "ff02::1", 17);
+    g_assert_true(ok("254.128.0.1 2001:db8::1", &f));
 }
 
 static void test_unspecified(void)
@@ -269,6 +272,8 @@ static void test_unspecified(void)
     make_icmp6(&f, 0, "::", "2001:db8::9", 135, "2001:db8::1");
     g_assert_false(ok(V6, &f));
     make_icmp6(&f, 0, "::", "ff05::2", 133, "::");
+    g_assert_false(ok(V6, &f));
+    make_icmp6(&f, 0, "::", "fd02::1", 135, "2001:db8::1");
     g_assert_false(ok(V6, &f));
     make_icmp6(&f, 0, "::1", "ff02::1", 135, "2001:db8::1");
     g_assert_false(ok(V6, &f));
@@ -296,6 +301,12 @@ static void test_advertisement(void)
         g_assert_false(ok(V6, &f));
     }
     g_assert_true(ok(V6, &f));
+    /* Of another type, nothing is looked at but that. */
+    f.head[54] = 128;
+    f.bytes = f.head_bytes = 55;
+    g_assert_true(ok(V6, &f));
+    f.bytes = f.head_bytes = 54;
+    g_assert_false(ok(V6, &f));
 }
 
 /* Behind extension headers, too. */
