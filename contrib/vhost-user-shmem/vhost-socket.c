@@ -95,6 +95,8 @@ static bool bind_anew(int fd, const struct sockaddr_un *address)
            bind(fd, any, sizeof(*address)) == 0;
 }
 
+static gboolean on_listen_again(gpointer opaque);
+
 static gboolean on_connection(gint fd, GIOCondition condition, gpointer opaque)
 {
     VhostSocket *s = opaque;
@@ -102,8 +104,25 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer opaque)
 
     if (new >= 0) {
         s->front(s->opaque, new);
+    } else if (errno == EMFILE || errno == ENFILE) {
+        /* It waits in the backlog, and would be offered again at once. */
+        port_log(s->p, G_LOG_LEVEL_WARNING, "cannot take a connection: %s; "
+                 "trying again in a second", g_strerror(errno));
+        s->listen_source = 0;
+        s->again_source = g_timeout_add_seconds(CONNECT_AGAIN_S,
+                                                on_listen_again, s);
+        return G_SOURCE_REMOVE;
     }
     return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_listen_again(gpointer opaque)
+{
+    VhostSocket *s = opaque;
+
+    s->again_source = 0;
+    s->listen_source = g_unix_fd_add(s->listen_fd, G_IO_IN, on_connection, s);
+    return G_SOURCE_REMOVE;
 }
 
 static bool listen_for_front(VhostSocket *s, GError **error)
