@@ -249,16 +249,7 @@ void offload_free(Offload *o)
 /* The only time that the sender's buffers are read. */
 static void copy_frame(Offload *o, const Frame *f)
 {
-    const VringSegment *from = f->rest;
-    uint32_t at = f->head_bytes, offset = f->rest_offset;
-
-    memcpy(o->data, f->head, f->head_bytes);
-    for (; at < f->bytes; from++, offset = 0) {
-        uint32_t n = MIN(f->bytes - at, from->bytes - offset);
-
-        memcpy(o->data + at, from->data + offset, n);
-        at += n;
-    }
+    frame_gather(f, o->data);
     o->piece.bytes = f->bytes;
 }
 
