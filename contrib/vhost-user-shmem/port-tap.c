@@ -185,7 +185,7 @@ static bool tap_ask_wake(Port *p, unsigned queue, bool ask)
     return ask && poll(&poll_fd, 1, 0) > 0 && poll_fd.revents & POLLIN;
 }
 
-/* The pieces of @f behind its head; returns how many, 0 if they are too many. */
+/* The pieces of @f behind its head; returns how many, 0 if too many. */
 static unsigned add_rest(struct iovec *iov, const Frame *f)
 {
     uint32_t left = f->bytes - f->head_bytes, offset = f->rest_offset;

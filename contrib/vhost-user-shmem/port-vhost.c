@@ -29,7 +29,7 @@
 /* Messages that are handled before others get their turn. */
 #define MESSAGES_AT_ONCE 16
 
-/* A front end that is lost so soon will be back at once: say so now and then. */
+/* One that is lost so soon will be back at once: say so now and then. */
 #define SHORT_CONNECTION_US G_USEC_PER_SEC
 #define QUIET_US (10 * G_USEC_PER_SEC)
 

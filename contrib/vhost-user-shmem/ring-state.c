@@ -55,7 +55,8 @@ RingState *ring_state_open(const char *dir, const char *name, unsigned rings,
     if (at == MAP_FAILED) {
         g_set_error(error, GUEST_MEM_ERROR, GUEST_MEM_ERROR_HOST,
                     "cannot use %s: %s; state-dir has to be a directory that "
-                    "this user, and best nobody else, can write to", path, g_strerror(errno));
+                    "this user, and best nobody else, can write to", path,
+                    g_strerror(errno));
         if (fd >= 0) {
             close(fd);
         }

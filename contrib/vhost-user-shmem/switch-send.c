@@ -36,7 +36,7 @@ static void send_own(Port *p, const uint8_t *frame, size_t bytes,
     rcu_thread_offline();
 }
 
-/* RFC 903: a reverse ARP request that nobody answers, and bridges learn from. */
+/* RFC 903: a reverse ARP request; nobody answers, and bridges learn from it. */
 void port_announce(Port *p, const uint8_t mac[6])
 {
     static const uint8_t rarp[] = { 0x80, 0x35, 0, 1, 0x08, 0, 6, 4, 0, 3 };

@@ -20,7 +20,7 @@ typedef struct SwitchConfig {
     unsigned cpus;              /* 0: workers are not pinned */
     unsigned cpu[64];           /* worker i runs on cpu[i % cpus] */
     unsigned rt_priority;       /* SCHED_FIFO, 1 to 99; 0: an ordinary thread */
-    unsigned idle_us;           /* polls that long without work before it sleeps */
+    unsigned idle_us;           /* without work, before a worker sleeps */
     unsigned fdb_age_s;         /* forget an address that was silent so long */
     unsigned fdb_max;           /* addresses, at most */
     char *state_dir;            /* NULL: packed rings do not outlive a crash */
@@ -81,7 +81,8 @@ void switch_reset_counters(Switch *sw, Port *p);    /* NULL: of all ports */
 /* -- Addresses ------------------------------------------------------------- */
 
 /* Call @each for every address, in no order. */
-void switch_fdb_foreach(Switch *sw, void (*each)(const FdbShown *e, void *opaque),
+void switch_fdb_foreach(Switch *sw,
+                        void (*each)(const FdbShown *e, void *opaque),
                         void *opaque);
 
 /* Forget what was learned of @p, or of all ports; what was set stays. */

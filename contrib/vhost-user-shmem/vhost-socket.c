@@ -21,7 +21,8 @@ struct VhostSocket {
     bool told_refused;              /* why we cannot connect */
 };
 
-VhostSocket *vhost_socket_new(const Port *p, void (*front)(void *opaque, int fd),
+VhostSocket *vhost_socket_new(const Port *p,
+                              void (*front)(void *opaque, int fd),
                               void *opaque)
 {
     VhostSocket *s = g_new0(VhostSocket, 1);

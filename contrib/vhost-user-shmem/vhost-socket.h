@@ -16,7 +16,8 @@
 typedef struct VhostSocket VhostSocket;
 
 /* Calls @front with a connected, non-blocking socket, which it owns then. */
-VhostSocket *vhost_socket_new(const Port *p, void (*front)(void *opaque, int fd),
+VhostSocket *vhost_socket_new(const Port *p,
+                              void (*front)(void *opaque, int fd),
                               void *opaque);
 void vhost_socket_free(VhostSocket *s);
 

@@ -76,7 +76,7 @@ typedef enum VringError {
 } VringError;
 
 typedef struct VringSegment {
-    uint8_t *data;              /* within one region; written: guest_mem_dirty() */
+    uint8_t *data;              /* in one region; written: guest_mem_dirty() */
     uint32_t bytes;
 } VringSegment;
 

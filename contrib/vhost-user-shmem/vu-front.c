@@ -183,7 +183,7 @@ static bool set_features(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
         }
     }
     if (f->features & ~features & BIT(VU_F_LOG_ALL)) {
-        /* The migration is over.  It began with SET_LOG_BASE, before this bit. */
+        /* The migration is over; SET_LOG_BASE was told before this bit. */
         guest_mem_set_log(&f->mem, -1, 0, 0, NULL);
     }
     f->features = features;

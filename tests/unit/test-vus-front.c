@@ -318,7 +318,7 @@ static void test_memory_changes(void)
     bed_free(bed);
 }
 
-/* QEMU tells the log, the addresses with it, and the features, while it runs. */
+/* While it runs QEMU tells the log, the addresses with it, and features. */
 static void test_log(void)
 {
     Bed *bed = bed_new(1);
