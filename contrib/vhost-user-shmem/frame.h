@@ -5,7 +5,7 @@
  * Its head, all that any decision reads, and its virtio-net header are copied
  * here once; they are what decisions are made on and what is written out.  The
  * rest stays in the sender's buffers until it is copied, once, to where it
- * goes.  So a sender that writes to its buffers meanwhile changes payload, never
+ * goes.  A sender that writes to its buffers meanwhile changes payload, never
  * what was decided on.  A frame never goes back to the port that it came from,
  * whose buffers may be the same.
  *
