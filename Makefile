@@ -85,7 +85,7 @@ bench-edf: build-rtnet
 bench-rtvnic: all
 	$(Q)$(PYTHON) tests/bench/bench_rtvnic.py
 
-bench-switch: build-rtnet
+bench-switch: all
 	$(Q)$(PYTHON) tests/bench/bench_switch.py
 
 demo: all

@@ -13,7 +13,11 @@ hits all; a ratio is the median over the turns.
 
 Prints a table; writes build/results/bench-switch.json and .png.  About ten
 minutes, on a machine that has nothing else to do; --full takes more than an
-hour.  Needs root, or 1024 free huge pages of 2 MiB.
+hour.
+
+Needs root: for huge pages, for SCHED_FIFO, and for Open vSwitch, which gets a
+network namespace of its own.  Without, there have to be free huge pages, and
+other load disturbs.
 
 Threads: none of its own.
 """
@@ -40,6 +44,8 @@ from switch_host import (COMMAND_PRIORITY, Failed,      # noqa: E402
                          HugePages, Prioritized, Unavailable)
 
 TARGET = 'bench-switch'
+SETTLE_S = 1
+DISTURBED_S = 0.02              # away from its core; ping-pong needs some
 GAP_S = 0.03                    # the kernel bounds SCHED_FIFO
 
 
@@ -62,6 +68,10 @@ class Contender:
                 row, self.back, self.back.directory)
             stack.callback(self.front.close)
             self.front.wait_ready()
+            # Addresses are learned, and whoever decides by them hears of it.
+            self.front.sample()
+            time.sleep(SETTLE_S)
+            self.front.sample()
             self.front.pause()
             self.back.main.pause()
             self._stack = stack.pop_all()
@@ -69,12 +79,21 @@ class Contender:
     def sample(self):
         self.back.main.resume()
         self.front.resume()
+        main, tid = self.back.main, self.back.poller_tid
         try:
-            with Prioritized(self.back.poller_tid):
-                return self.front.sample()
+            with Prioritized(tid):
+                waited_s = main.waited_s(tid)
+                sample = self.front.sample()
+                waited_s = main.waited_s(tid) - waited_s
+        except (Failed, OSError):
+            main.check()        # that would be the reason
+            raise
         finally:
             self.front.pause()
-            self.back.main.pause()
+            main.pause()
+        if waited_s > DISTURBED_S or sample.get('cpu_share', 1) < 0.95:
+            sample['class'] = switch_report.DISTURBED
+        return sample
 
     def close(self):
         # The front end ends by talking to the back end.
@@ -138,7 +157,10 @@ def parse():
         parser.error(f"--backs: no {', '.join(unknown)}; choose from "
                      f"{', '.join(BACKS)}")
     rows = [row.only(backs) for row in rows]
-    return args, [row for row in rows if row.backs]
+    rows = [row for row in rows if row.backs]
+    if not rows:
+        parser.error('none of these rows has one of these back ends')
+    return args, rows
 
 
 def check(rows):

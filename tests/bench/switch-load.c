@@ -8,10 +8,10 @@
  * virtio-net header and without an FCS, as testpmd counts them.
  *
  * One thread on one core serves all ports, and the back end is to poll on
- * another one.  A sample carries the distance of the two cores, measured before
- * and after it.  While no sample is taken nothing is sent and nobody polls, so
- * many of these may stand connected; a sample ends when all that was sent has
- * arrived or was dropped.
+ * another one.  A sample carries what ping-pong.h says of the two cores,
+ * measured before and after it.  While no sample is taken nothing is sent and
+ * nobody polls, so many of these may stand connected; a sample ends when all
+ * that was sent has arrived or was dropped.
  *
  * Results are JSON, a line each.  Without --samples, lines on stdin say what to
  * do: "sample" takes one, "quit" or the end of the input ends the program.
@@ -25,7 +25,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "load-frames.h"
@@ -76,12 +75,17 @@ static struct {
 /* Keeps the compiler from dropping what is read. */
 static volatile uint64_t sink;
 
-static uint64_t now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec t;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
+}
+
+static uint64_t now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
 /* -- Load ------------------------------------------------------------------ */
@@ -210,13 +214,6 @@ static bool drain(Load *l, unsigned seconds, GError **error)
 
 /* -- Samples --------------------------------------------------------------- */
 
-static long preemptions(void)
-{
-    struct rusage usage;
-
-    return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nivcsw : 0;
-}
-
 static void print_rates(const Load *l, const Counters *from, const Counters *to,
                         double seconds)
 {
@@ -298,9 +295,9 @@ static void print_cores(const PingPong *before, const PingPong *after)
 static bool take_sample(Load *l, GError **error)
 {
     Counters first[MAX_PORTS], from[MAX_PORTS], to[MAX_PORTS];
-    uint64_t from_ns, to_ns, rounds, empty_rounds, rx_pkts = 0, tx_pkts = 0;
+    uint64_t from_ns, to_ns, cpu_ns, rounds, empty_rounds;
+    uint64_t rx_pkts = 0, tx_pkts = 0;
     PingPong before, after;
-    long preempted;
     bool realtime = ping_pong_set_priority(PING_PONG_PRIORITY);
 
     if (!measure_cores(&before, error)) {
@@ -314,12 +311,12 @@ static bool take_sample(Load *l, GError **error)
     snapshot(l, from);
     rounds = l->rounds;
     empty_rounds = l->empty_rounds;
-    preempted = preemptions();
+    cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     to_ns = run_for(l, opt.seconds * 1e9);
     snapshot(l, to);
     rounds = l->rounds - rounds;
     empty_rounds = l->empty_rounds - empty_rounds;
-    preempted = preemptions() - preempted;
+    cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
 
     ping_pong_set_priority(realtime ? PING_PONG_PRIORITY : 0);
     if (!measure_cores(&after, error)) {
@@ -340,11 +337,12 @@ static bool take_sample(Load *l, GError **error)
     printf(", ");
     print_rates(l, from, to, (to_ns - from_ns) * 1e-9);
     printf("\"seconds\": %.4f, \"empty_rounds_share\": %.3f, "
-           "\"preempted\": %ld, \"realtime\": %s, "
+           "\"cpu_share\": %.3f, \"realtime\": %s, "
            "\"tx_pkts_in_all\": %" PRIu64 ", "
            "\"rx_pkts_in_all\": %" PRIu64 "}\n",
-           (to_ns - from_ns) * 1e-9, (double)empty_rounds / rounds, preempted,
-           realtime ? "true" : "false", tx_pkts, rx_pkts);
+           (to_ns - from_ns) * 1e-9, (double)empty_rounds / rounds,
+           (double)cpu_ns / (to_ns - from_ns), realtime ? "true" : "false",
+           tx_pkts, rx_pkts);
     fflush(stdout);
     return true;
 }

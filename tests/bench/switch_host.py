@@ -97,15 +97,24 @@ class Process:
             self._popen = subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=log, stderr=log,
                 cwd=directory, env={**os.environ, **(env or {})},
-                start_new_session=True, preexec_fn=_die_with_parent)
+                bufsize=0, start_new_session=True,
+                preexec_fn=_die_with_parent)
         self._read = open(self.log, 'rb')
         self.pid = self._popen.pid
 
     def failed(self, why):
         with open(self.log, encoding='utf-8', errors='replace') as f:
-            last = f.read().strip().splitlines()[-8:]
+            last = [line[:160] for line in f.read().strip().splitlines()[-8:]]
         return Failed('\n    '.join([f'{self.name}: {why}; its last words:',
                                      *last]))
+
+    def check(self):
+        """Failed if it has ended, or is about to."""
+        try:
+            code = self._popen.wait(1)
+        except subprocess.TimeoutExpired:
+            return
+        raise self.failed(f'it has ended ({code})')
 
     def say(self, line):
         try:
@@ -139,12 +148,18 @@ class Process:
                     return int(tid)
         raise self.failed(f'it has no thread "{pattern}"')
 
+    def waited_s(self, tid):
+        """How long a thread was kept from running so far."""
+        with open(f'/proc/{self.pid}/task/{tid}/schedstat',
+                  encoding='ascii') as f:
+            return int(f.read().split()[1]) / 1e9
+
     def pause(self):
-        os.kill(self.pid, signal.SIGSTOP)
+        self._popen.send_signal(signal.SIGSTOP)
         self.paused = True
 
     def resume(self):
-        os.kill(self.pid, signal.SIGCONT)
+        self._popen.send_signal(signal.SIGCONT)
         self.paused = False
 
     def close(self, seconds=5):

@@ -69,8 +69,8 @@ DEFAULT = [
 ]
 
 FULL = DEFAULT + [row for row in (
-    Row(bytes, ring, rings, mode, ports=(ports,), backs=ALL)
-    for ports, bytes, ring, rings, mode in itertools.product(
+    Row(size, ring, rings, mode, ports=(ports,), backs=ALL)
+    for ports, size, ring, rings, mode in itertools.product(
         (2, 4, 8), ('64', '256', '1518', 'imix'), (1024, 256),
         ('split', 'packed'), ('untouched', 'touch'))
 ) if row.name not in {known.name for known in DEFAULT}] + [

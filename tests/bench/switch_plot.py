@@ -34,14 +34,13 @@ def _bars(axis, results, wanted):
             continue
         first = at
         for (back, _), every in samples.items():
-            rates = [s['rx_pps_sum'] / 1e6
-                     for s in switch_report.of_class(every, name)]
-            middle = switch_report.pps(switch_report.of_class(every, name)) \
-                / 1e6
+            low, middle, high = (
+                pps / 1e6 for pps in switch_report.quartiles(
+                    switch_report.of_class(every, name)))
             axis.barh(at, middle, 0.9, color=COLOURS[back],
-                      xerr=[[middle - min(rates)], [max(rates) - middle]],
+                      xerr=[[middle - low], [high - middle]],
                       error_kw={'elinewidth': 0.8, 'capsize': 2})
-            axis.text(max(rates), at, f'  {middle:.1f}', va='center',
+            axis.text(high, at, f'  {middle:.1f}', va='center',
                       fontsize='x-small')
             at += 1
         ticks.append((first + at - 1) / 2)
@@ -50,8 +49,8 @@ def _bars(axis, results, wanted):
     axis.set_yticks(ticks, labels, fontsize='small')
     axis.set_ylim(at - 0.5, -1)
     axis.set_xlabel('Mpps, received by all ports together')
-    axis.set_title('Median; lines: least to most; in brackets: how far apart '
-                   'the two cores were', loc='left', fontsize='medium')
+    axis.set_title('Median; lines: middle half; in brackets: how far apart the '
+                   'two cores were', loc='left', fontsize='medium')
     axis.grid(True, axis='x', alpha=0.3)
     for back in {back for row, _ in results for back in row.backs}:
         axis.barh(0, 0, color=COLOURS[back], label=back)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the samples of bench-switch say.
 
-A result is a row and {(back end, ports): [sample, ...]}, a sample for each turn.
-Only samples of one class, which is a distance of the two cores, are compared.  A
-rate is a median; a ratio is the median of the ratios within each turn.
+A result is a row and {(back end, ports): [sample, ...]}, a sample for each
+turn.  Only samples of one class, which is a distance of the two cores, are
+compared.  A rate is a median; a ratio is the median of the turns' ratios.
 
 Threads: none.
 """
@@ -16,7 +16,9 @@ from switch_matrix import BASE, LONG, SCALING, TOUCH
 
 # As ping-pong.h has them; the first that has enough samples is taken.
 CLASSES = ('near', 'mid', 'far', 'smt')
+DISTURBED = 'disturbed'         # others ran on the cores: not counted
 FEW = 3                         # fewer are not quoted
+MANY = 0.2                      # left out: that is worth a remark
 
 Result = collections.namedtuple('Result', 'row samples')
 
@@ -71,12 +73,16 @@ def ratio(above, below, name):
     return statistics.median(found) if len(found) >= FEW else None
 
 
+def quartiles(samples):
+    """Where the middle half begins and ends, and its middle in between."""
+    values = [s['rx_pps_sum'] for s in samples]
+    return statistics.quantiles(values, method='inclusive') \
+        if len(values) > 1 else values * 3
+
+
 def _spread(samples):
     """Half of what lies between the quartiles, in percent of the median."""
-    values = [s['rx_pps_sum'] for s in samples]
-    if len(values) < 2:
-        return 0
-    low, median, high = statistics.quantiles(values, method='inclusive')
+    low, median, high = quartiles(samples)
     return (high - low) / 2 / median * 100 if median else 0
 
 
@@ -85,14 +91,15 @@ def rows(results):
     found = []
     for row, samples in results:
         for (back, ports), all_of_it in samples.items():
-            for name in (*CLASSES, 'mixed'):
+            for name in CLASSES:
                 some = of_class(all_of_it, name)
                 if not some:
                     continue
                 rates = sorted(s['rx_pps_sum'] for s in some)
                 found.append({
                     'row': row.name, 'back': back, 'ports': ports,
-                    'frame_bytes': row.bytes, 'ring_descriptors': row.ring,
+                    'frame_bytes': int(row.bytes) if row.bytes.isdigit() else
+                    row.bytes, 'ring_descriptors': row.ring,
                     'rings': row.rings, 'mode': row.mode, 'front': row.front,
                     'flows': row.flows, 'class': name, 'samples': len(some),
                     'rx_pps': statistics.median(rates),
@@ -104,7 +111,7 @@ def rows(results):
                     'back_work_ns': statistics.median(
                         max(s['back_work_ns']) for s in some),
                     **{key: statistics.median(s[key] for s in some)
-                       for key in ('rx_bps_sum', 'tx_pps_sum', 'preempted',
+                       for key in ('rx_bps_sum', 'tx_pps_sum',
                                    'empty_rounds_share') if key in some[0]},
                 })
     return found
@@ -152,15 +159,17 @@ def table(results):
 
 
 def _remarks(result):
+    row = result.row
     every = [s for samples in result.samples.values() for s in samples]
-    mixed = len(of_class(every, 'mixed'))
-    if mixed * 2 > len(every):
-        yield f'the distance has changed within {mixed} of {len(every)} ' \
-              'samples, which are left out'
-    preempted = sum(s.get('preempted', 0) > FEW for s in every)
-    if preempted * 2 > len(every):
-        yield f'the load was preempted in {preempted} of {len(every)} ' \
-              'samples: run it as root, on a quiet machine'
+    if row.flows > 1:
+        yield f'{row.flows} flows and {row.macs} addresses behind each port'
+    for name, why in (('mixed', 'the distance changed within them'),
+                      (DISTURBED, 'other programs ran on the cores; is the '
+                                  'machine quiet?')):
+        if (n := len(of_class(every, name))) > MANY * len(every):
+            yield f'{n} of {len(every)} samples are left out: {why}'
+    if not all(s.get('realtime', True) for s in every):
+        yield 'the load had to share its core, as SCHED_FIFO is not allowed'
 
 
 def crowded(results):

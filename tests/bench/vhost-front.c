@@ -16,6 +16,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -223,6 +224,10 @@ static bool read_all(FrontPort *p, void *to, size_t bytes, GError **error)
         if (got == 0) {
             return FAIL(p, "the back end has closed the connection; its log "
                         "says why");
+        }
+        if (got < 0 && errno == EAGAIN) {
+            return FAIL(p, "the back end has not answered within %d s; is it "
+                        "stopped?", ANSWER_S);
         }
         if (got < 0) {
             return FAIL(p, "no answer of the back end: %s", g_strerror(errno));
@@ -433,11 +438,14 @@ static bool socket_address(FrontPort *p, struct sockaddr_un *addr,
 static bool listen_at(FrontPort *p, GError **error)
 {
     struct sockaddr_un addr;
+    struct stat st;
 
     if (!socket_address(p, &addr, error)) {
         return false;
     }
-    unlink(p->cfg.socket);
+    if (lstat(p->cfg.socket, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        unlink(p->cfg.socket);              /* left behind */
+    }
     p->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (p->listen_fd < 0 ||
         bind(p->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
