@@ -83,6 +83,13 @@ static void on_resume(void *opaque)
     port_resume(((VhostPort *)opaque)->p);
 }
 
+static inline void kick_if_wanted(VuRing *r)
+{
+    if (vring_wants_kick(&r->vring)) {
+        kick(r->call_fd);
+    }
+}
+
 /* Those that can be served. */
 static void find_rings(VhostPort *v)
 {
@@ -98,9 +105,13 @@ static void find_rings(VhostPort *v)
         } else if (served && r->enabled) {
             v->egress[p->egress_queues++] = r;
         }
-        /* Until a worker that wants to sleep asks for them. */
         if (served) {
+            /* Until a worker that wants to sleep asks for them. */
             vring_ask_kicks(&r->vring, false);
+            /* Of what a daemon before us gave back, if nobody told. */
+            if (r->call_fd >= 0) {
+                kick_if_wanted(r);
+            }
         }
     }
 }
@@ -450,13 +461,6 @@ static inline void check_ring(Port *p, const VuRing *r)
 {
     if (G_UNLIKELY(r->vring.error != VRING_OK)) {
         port_break(p, vring_error_text(r->vring.error));
-    }
-}
-
-static inline void kick_if_wanted(VuRing *r)
-{
-    if (vring_wants_kick(&r->vring)) {
-        kick(r->call_fd);
     }
 }
 

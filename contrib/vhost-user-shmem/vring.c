@@ -82,6 +82,8 @@ bool vring_start(Vring *r, const VringSpec *spec, const GuestMem *mem,
         .kind = spec->kind,
         .next = spec->packed ? base & 0x7fff : base,
         .wrap = spec->packed && base & 0x8000,
+        /* A device before us may have given back, and died before the kick. */
+        .unkicked_slots = spec->size,
         .log_used = spec->log_used,
         .used_guest_addr = spec->used_guest_addr,
     };

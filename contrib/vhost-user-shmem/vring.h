@@ -212,7 +212,11 @@ unsigned vring_fetch(Vring *r, VringBurst *b, unsigned max);
 void vring_complete(Vring *r, const VringBurst *b, unsigned n,
                     const uint32_t *written);
 
-/* Has the driver asked to be told of what was completed since the last call? */
+/*
+ * Has the driver asked to be told of what was completed since the last call?  A
+ * ring that has just started may have been served by another device: then the
+ * driver may wait for any of what is in it.
+ */
 bool vring_wants_kick(Vring *r);
 
 /*
