@@ -1,34 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <time.h>
-
 #include "flood.h"
 
 /* A bucket holds what comes in a tenth of a second, and one frame at least. */
 #define BUCKET_S 0.1
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
-}
-
 bool flood_allowed(Port *p)
 {
     StormLimit *s = &p->storm;
     double rate = p->settings.storm_pps;
-    uint64_t now;
+    int64_t now_us;
     bool allowed;
 
     if (rate == 0) {
         return true;
     }
     pthread_mutex_lock(&s->lock);
-    now = now_ns();
-    s->tokens += (now - s->last_ns) * 1e-9 * rate;
+    now_us = g_get_monotonic_time();
+    s->tokens += (now_us - s->last_us) * 1e-6 * rate;
     s->tokens = MIN(s->tokens, MAX(1, rate * BUCKET_S));
-    s->last_ns = now;
+    s->last_us = now_us;
     allowed = s->tokens >= 1;
     s->tokens -= allowed;
     pthread_mutex_unlock(&s->lock);

@@ -271,7 +271,6 @@ static bool fill_switch(Switch *sw, const DaemonConfig *c, GError **error)
         const ConfigPort *p = g_ptr_array_index(c->ports, i);
 
         if (!switch_add_port(sw, p->name, &p->settings, error)) {
-            g_prefix_error(error, "port %s: ", p->name);
             return false;
         }
     }

@@ -71,7 +71,7 @@ typedef struct PortOps {
 /* A bucket of frames that may be flooded. */
 typedef struct StormLimit {
     pthread_mutex_t lock;
-    uint64_t last_ns;
+    int64_t last_us;
     double tokens;
 } StormLimit;
 

@@ -21,6 +21,11 @@ static bool is_available(uint16_t flags, bool wrap)
     return !!(flags & F_AVAIL) == wrap && !!(flags & F_USED) != wrap;
 }
 
+static bool is_used(uint16_t flags, bool wrap)
+{
+    return !!(flags & F_AVAIL) == wrap && !!(flags & F_USED) == wrap;
+}
+
 static uint16_t load_flags(const struct vring_packed_desc *d)
 {
     /* Pairs with the driver's release of the flags, which it writes last. */
@@ -136,6 +141,47 @@ static bool add_any(Vring *r, VringBurst *b, Place *p)
     return true;
 }
 
+static uint16_t position(const Vring *r)
+{
+    return r->next | (r->wrap ? 0x8000 : 0);
+}
+
+/* Nothing was done yet, from where @r is. */
+static void begin_journal(const Vring *r, VringJournal *j)
+{
+    uint64_t here = position(r);
+
+    __atomic_store_n(&j->burst, here | here << 16 | VRING_JOURNAL_VALID,
+                     __ATOMIC_RELEASE);
+}
+
+/*
+ * Go past what somebody else gave back.  When its back end is gone, QEMU's
+ * virtio-net drops what the guest sends from where it believes the ring to be,
+ * and of a packed ring it does not know (virtqueue_packed_drop_all()); the
+ * driver takes such a chain when it comes there.  No ring that only we serve
+ * has a used descriptor where the next available one is to be.  A chain of
+ * several slots does not tell how many: drivers with VIRTIO_F_INDIRECT_DESC
+ * have none.
+ */
+static void pass_dropped(Vring *r)
+{
+    const struct vring_packed_desc *desc = r->at.packed.desc;
+    Place p = { .slot = r->next, .wrap = r->wrap };
+
+    while (p.slots < VRING_BURST && is_used(load_flags(&desc[p.slot]), p.wrap)) {
+        pass(r, &p, 1);
+    }
+    if (p.slots > 0) {
+        r->next = p.slot;
+        r->wrap = p.wrap;
+        r->unkicked_slots += p.slots;
+        if (r->journal) {
+            begin_journal(r, r->journal);
+        }
+    }
+}
+
 unsigned vring_packed_fetch(Vring *r, VringBurst *b, unsigned max)
 {
     Place p = { .slot = r->next, .wrap = r->wrap };
@@ -146,15 +192,13 @@ unsigned vring_packed_fetch(Vring *r, VringBurst *b, unsigned max)
            b->segments <= VRING_BURST && add_any(r, b, &p)) {
         b->n++;
     }
+    if (b->n == 0) {
+        pass_dropped(r);
+    }
     return b->n;
 }
 
 /* -- Complete -------------------------------------------------------------- */
-
-static uint16_t position(const Vring *r)
-{
-    return r->next | (r->wrap ? 0x8000 : 0);
-}
 
 /* That of the burst before it is what makes a journal credible. */
 static void note_burst(Vring *r, const VringBurst *b, unsigned n,
@@ -234,9 +278,10 @@ void vring_packed_complete(Vring *r, const VringBurst *b, unsigned n,
  *   yes    no    available; or it was the second or later of a chain
  *   yes    yes   given back
  *   no     yes   given back, and available again, a lap later
- *   no     no    of the lap before: the driver has not come so far
+ *   no     no    of the lap before: the driver has not come so far;
+ *                or a lap later, and dropped by somebody else (pass_dropped())
  *
- * The last also looks like the third if it was not the first of its chain.
+ * The fourth also looks like the third if it was not the first of its chain.
  */
 static bool flag_at(const Vring *r, uint16_t at, uint16_t flag)
 {
@@ -270,6 +315,17 @@ static unsigned slots_between(const Vring *r, uint16_t from, uint16_t to)
     return (from ^ to) & 0x8000 ? slots : slots - r->size;
 }
 
+/* The burst before begins there; unless the last one has come round to it. */
+static bool find_last(const Vring *r, uint64_t burst, uint16_t *last)
+{
+    uint16_t before = VRING_JOURNAL_BEFORE(burst);
+    unsigned slots = slots_between(r, before, VRING_JOURNAL_AFTER(burst));
+
+    *last = VRING_JOURNAL_LAST(burst);
+    return (burst & VRING_JOURNAL_HAS_LAST) && (*last & 0x7fff) < r->size &&
+           ((*last & 0x7fff) + r->size - (before & 0x7fff)) % r->size >= slots;
+}
+
 /* Was all of the burst given back, as far as the ring tells?  The names of the
  * chains may be those of the next burst already. */
 static bool is_given_back(const Vring *r, uint64_t burst)
@@ -277,19 +333,24 @@ static bool is_given_back(const Vring *r, uint64_t burst)
     uint16_t before = VRING_JOURNAL_BEFORE(burst);
     uint16_t after = VRING_JOURNAL_AFTER(burst);
     unsigned slots = slots_between(r, before, after);
+    bool later = is_available_again(r, before);
+    uint16_t last;
 
     /* Otherwise only the first slot of a chain tells. */
     if (slots != VRING_JOURNAL_CHAINS(burst)) {
         slots = 1;
     }
     for (unsigned i = 0; i < slots; i++) {
-        if (!flag_at(r, advance(r, before, i), F_USED)) {
+        uint16_t at = advance(r, before, i);
+
+        if (is_available_at(r, at)) {
             return false;
         }
+        later |= !flag_at(r, at, F_USED);
     }
+    later |= find_last(r, burst, &last) && !flag_at(r, last, F_USED);
     /* The driver goes round in order. */
-    return is_available_at(r, after) ||
-           (!is_available_again(r, before) && !flag_at(r, after, F_AVAIL));
+    return is_available_at(r, after) || (!later && !flag_at(r, after, F_AVAIL));
 }
 
 /* Does the burst stand there, so that the driver has seen nothing of it? */
@@ -314,22 +375,6 @@ static bool is_still_there(const Vring *r, const VringJournal *j)
            slots == slots_between(r, before, VRING_JOURNAL_AFTER(j->burst));
 }
 
-/* The burst before begins there: was it given back?  Unless the last burst has
- * come round to it. */
-static bool is_last_given_back(const Vring *r, uint64_t burst)
-{
-    uint16_t before = VRING_JOURNAL_BEFORE(burst);
-    uint16_t last = VRING_JOURNAL_LAST(burst);
-    unsigned slots = slots_between(r, before, VRING_JOURNAL_AFTER(burst));
-    unsigned ahead = (last & 0x7fff) + r->size - (before & 0x7fff);
-
-    if (!(burst & VRING_JOURNAL_HAS_LAST)) {
-        return true;
-    }
-    return (last & 0x7fff) < r->size &&
-           (ahead % r->size < slots || flag_at(r, last, F_USED));
-}
-
 static bool is_credible(const Vring *r, const VringJournal *j)
 {
     uint64_t burst = j->burst;
@@ -337,19 +382,20 @@ static bool is_credible(const Vring *r, const VringJournal *j)
     uint16_t after = VRING_JOURNAL_AFTER(burst);
     unsigned chains = VRING_JOURNAL_CHAINS(burst);
     unsigned size = r->size;
+    uint16_t last;
 
     if (!(burst & VRING_JOURNAL_VALID) || chains > VRING_BURST ||
         (before & 0x7fff) >= size || (after & 0x7fff) >= size ||
         slots_between(r, before, after) > size ||
-        !is_last_given_back(r, burst)) {
+        (find_last(r, burst, &last) && is_available_at(r, last))) {
         return false;
     }
     if (chains == 0) {
         return before == after &&
                (is_available_at(r, before) || !flag_at(r, before, F_AVAIL));
     }
-    return flag_at(r, before, F_USED) ? is_given_back(r, burst)
-                                      : is_still_there(r, j);
+    return is_available_at(r, before) ? is_still_there(r, j)
+                                      : is_given_back(r, burst);
 }
 
 /* The driver has not seen it: all of it again, the first chain last. */
@@ -386,16 +432,13 @@ bool vring_packed_resume(Vring *r, VringJournal *journal)
         go_to(r, before);
         if (VRING_JOURNAL_CHAINS(journal->burst) == 0) {
             /* Nothing was done yet. */
-        } else if (flag_at(r, before, F_USED)) {
-            go_to(r, VRING_JOURNAL_AFTER(journal->burst));
-        } else {
+        } else if (is_available_at(r, before)) {
             complete_again(r, journal);
+        } else {
+            go_to(r, VRING_JOURNAL_AFTER(journal->burst));
         }
     } else {
-        uint64_t here = position(r);
-
-        __atomic_store_n(&journal->burst, here | here << 16 |
-                         VRING_JOURNAL_VALID, __ATOMIC_RELEASE);
+        begin_journal(r, journal);
     }
     r->journal = journal;
     return credible;

@@ -6,12 +6,15 @@
  *
  * Threads: see vu-front.h.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "kick.h"
 #include "vu-front.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
@@ -442,6 +445,12 @@ static bool set_vring_kick(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
     return true;
 }
 
+/*
+ * While a guest runs, QEMU exchanges one call fd for another whenever an
+ * interrupt is masked or unmasked.  Under the same number that needs nobody to
+ * be still, so that no frame meets a port that is.  What was told to the old
+ * file just now may not be seen by anybody: the new one is told, too.
+ */
 static bool set_vring_call(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 {
     int fd;
@@ -450,8 +459,19 @@ static bool set_vring_call(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
     if (!r) {
         return false;
     }
-    put_fd(&r->call_fd, fd);
-    m->fds = 0;
+    if (fd >= 0 && r->call_fd >= 0) {
+        if (dup3(fd, r->call_fd, O_CLOEXEC) < 0) {
+            FRONT_ERROR(error, "its file cannot be used: %s",
+                        g_strerror(errno));
+            return false;
+        }
+    } else {
+        f->cfg.ops->quiesce(f->cfg.opaque);
+        put_fd(&r->call_fd, fd);
+        m->fds = 0;
+        f->cfg.ops->resume(f->cfg.opaque);
+    }
+    kick(r->call_fd);
     return true;
 }
 
@@ -569,9 +589,9 @@ static const Request requests[VU_REQUESTS_END] = {
                             NO_FEATURE },
     [VU_SET_VRING_KICK] = { set_vring_kick, U64, 0, 1, false, true, true,
                             NO_FEATURE },
-    [VU_SET_VRING_CALL] = { set_vring_call, U64, 0, 1, false, true, false,
+    [VU_SET_VRING_CALL] = { set_vring_call, U64, 0, 1, false, false, false,
                             NO_FEATURE },
-    [VU_SET_VRING_ERR] = { set_vring_err, U64, 0, 1, false, true, false,
+    [VU_SET_VRING_ERR] = { set_vring_err, U64, 0, 1, false, false, false,
                            NO_FEATURE },
     /* QEMU sends it as soon as the NIC is there. */
     [VU_SET_VRING_ENABLE] = { set_vring_enable, STATE, 0, 0, false, true,

@@ -3,7 +3,6 @@
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "worker.h"
@@ -28,7 +27,7 @@ struct Worker {
     /* Set before it starts. */
     Datapath *dp;
     int cpu;
-    uint64_t idle_ns;
+    int64_t idle_us;
     int epoll_fd;
     int event_fd;                   /* wakes it; never read, edge-triggered */
     pthread_t thread;
@@ -45,14 +44,6 @@ struct Worker {
 };
 
 /* -- The thread ------------------------------------------------------------ */
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
-}
 
 static inline void relax(void)
 {
@@ -130,7 +121,7 @@ static void sleep_until_something_comes(Worker *w)
 static void *work(void *opaque)
 {
     Worker *w = opaque;
-    uint64_t idle_since_ns = 0;
+    int64_t idle_since_us = 0;
     unsigned empty_turns = 0;
 
     rcu_register_thread();
@@ -150,8 +141,8 @@ static void *work(void *opaque)
             continue;
         }
         if (empty_turns == 1) {
-            idle_since_ns = now_ns();
-        } else if (now_ns() - idle_since_ns >= w->idle_ns) {
+            idle_since_us = g_get_monotonic_time();
+        } else if (g_get_monotonic_time() - idle_since_us >= w->idle_us) {
             sleep_until_something_comes(w);
             empty_turns = 0;
         }
@@ -210,7 +201,7 @@ Worker *worker_new(Datapath *dp, unsigned index, int cpu, unsigned rt_priority,
     w->dp = dp;
     w->fw = forwarder_new(dp);
     w->cpu = cpu;
-    w->idle_ns = idle_us * UINT64_C(1000);
+    w->idle_us = idle_us;
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (w->epoll_fd < 0 || w->event_fd < 0 ||

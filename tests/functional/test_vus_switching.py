@@ -177,6 +177,8 @@ class Switching(vus.DaemonTest):
     def test_storm(self):
         """Broadcasts beyond the limit are dropped and counted; other frames
         pass."""
+        # An address that is not known yet would be flooded as well.
+        traffic.ping(self.b, IPS['a'])
         self.vus.set('a', storm_pps=STORM_PPS)
         count = 10 * STORM_PPS
         drops = self.vus.stats('a')['drops']['storm']

@@ -339,7 +339,7 @@ static void test_storm(void)
                                         1000);
     /* One a second at least has room in the bucket. */
     p->settings.storm_pps = 1;
-    p->storm.last_ns = 0;
+    p->storm.last_us = 0;
     g_assert_true(flood_allowed(p));
     g_assert_false(flood_allowed(p));
     bed_free(bed);

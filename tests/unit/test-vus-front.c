@@ -5,6 +5,7 @@
  * Threads: single.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -221,7 +222,9 @@ static void test_start_and_stop(void)
     Bed *bed = bed_new(2);
     VuRingState s = { .index = 1 };
     uint64_t u64 = 1;
-    unsigned fds = open_fds();
+    unsigned fds = open_fds(), quiesced;
+    eventfd_t calls;
+    int call_fd;
 
     negotiate(bed, BIT(VIRTIO_F_VERSION_1));
     g_assert_cmpuint(ask(bed, VU_GET_QUEUE_NUM), ==, 2);
@@ -233,6 +236,17 @@ static void test_start_and_stop(void)
     g_assert_cmpint(send_fd(bed, VU_SET_VRING_CALL, &u64, 8,
                             eventfd(0, EFD_CLOEXEC), false), ==, VU_HANDLED);
     g_assert_cmpint(bed->f.ring[1].call_fd, >=, 0);
+
+    /* Another one needs nobody to be still. */
+    quiesced = bed->quiesced;
+    call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    g_assert_cmpint(send_fd(bed, VU_SET_VRING_CALL, &u64, 8,
+                            fcntl(call_fd, F_DUPFD_CLOEXEC, 0), false), ==,
+                    VU_HANDLED);
+    g_assert_cmpuint(bed->quiesced, ==, quiesced);
+    g_assert_cmpint(eventfd_write(bed->f.ring[1].call_fd, 1), ==, 0);
+    g_assert_cmpint(eventfd_read(call_fd, &calls), ==, 0);
+    close(call_fd);
 
     bed->f.ring[1].vring.next = 7;
     g_assert_cmpint(send_fd(bed, VU_GET_VRING_BASE, &s, sizeof(s), -1, false),

@@ -399,8 +399,7 @@ static void ask_nicely(Bed *bed)
 
 static void make_still(Bed *bed)
 {
-    guest_tell_fd(bed->g, VU_SET_VRING_CALL, 0, bed->g->call_fd[0]);
-    guest_ask(bed->g, VU_GET_FEATURES);
+    guest_disturb(bed->g, 0);
 }
 
 /* In mid-burst. */

@@ -313,6 +313,8 @@ static void test_many_calls(void)
 
     bed->g = guest_new(bed->path, 1, GUEST_SPLIT);
     driver_ask_kick(bed->g->driver[0], true);
+    /* Every new file is told. */
+    g_assert_cmpint(read(bed->g->call_fd[0], &calls, sizeof(calls)), >, 0);
     for (unsigned i = 0; i < 3000; i++) {
         exchange(bed, i);
         if (read(bed->g->call_fd[0], &calls, sizeof(calls)) > 0) {
@@ -320,6 +322,28 @@ static void test_many_calls(void)
         }
     }
     g_assert_cmpuint(sum, ==, 3000);
+    bed_free(bed);
+}
+
+/* A running ring's file is exchanged, and what came just before is not lost. */
+static void test_other_call(void)
+{
+    Bed *bed = bed_new("");
+    uint64_t calls;
+    int fd;
+
+    bed->g = guest_new(bed->path, 1, GUEST_SPLIT);
+    driver_ask_kick(bed->g->driver[0], true);
+    for (unsigned i = 0; i < 100; i++) {
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        guest_tell_fd(bed->g, VU_SET_VRING_CALL, 0, fd);
+        guest_ask(bed->g, VU_GET_FEATURES);
+        g_assert_cmpint(read(fd, &calls, sizeof(calls)), ==, sizeof(calls));
+        exchange(bed, i);
+        g_assert_cmpint(read(fd, &calls, sizeof(calls)), ==, sizeof(calls));
+        g_assert_cmpuint(calls, ==, 1);
+        close(fd);
+    }
     bed_free(bed);
 }
 
@@ -403,8 +427,7 @@ static void test_messages_void_nothing(void)
     exchange(bed, 0);
     switch_worker_status(bed->sw, 0, &before);
     for (unsigned i = 0; i < 300; i++) {
-        guest_tell_fd(noisy, VU_SET_VRING_CALL, 0, noisy->call_fd[0]);
-        guest_ask(noisy, VU_GET_FEATURES);
+        guest_disturb(noisy, 0);
         exchange(bed, i);
     }
     switch_worker_status(bed->sw, 0, &after);
@@ -444,6 +467,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-port-vhost/second", test_second);
     g_test_add_func("/vus-port-vhost/full-call", test_full_call);
     g_test_add_func("/vus-port-vhost/many-calls", test_many_calls);
+    g_test_add_func("/vus-port-vhost/other-call", test_other_call);
     for (unsigned i = 0; i < G_N_ELEMENTS(odd); i++) {
         g_autofree char *path = g_strdup_printf("/vus-port-vhost/fd/%s",
                                                 odd[i]);

@@ -188,6 +188,14 @@ uint64_t guest_ask(Guest *g, uint32_t request)
     return ask(g, request, NULL, 0);
 }
 
+void guest_disturb(Guest *g, unsigned ring)
+{
+    const VuRingState on = { ring, 1 };
+
+    guest_say(g, VU_SET_VRING_ENABLE, &on, sizeof(on), NULL, 0);
+    guest_ask(g, VU_GET_FEATURES);
+}
+
 unsigned guest_stop_ring(Guest *g, unsigned ring)
 {
     VuRingState state = { .index = ring };

@@ -61,6 +61,9 @@ void guest_tell_fd(Guest *g, uint32_t request, unsigned ring, int fd);
 /* Returns when all before it was handled. */
 uint64_t guest_ask(Guest *g, uint32_t request);
 
+/* What makes the whole port still for a moment, and changes nothing. */
+void guest_disturb(Guest *g, unsigned ring);
+
 /* Stops it; its position. */
 unsigned guest_stop_ring(Guest *g, unsigned ring);
 
