@@ -1,14 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "egress-ring.h"
 
-/* The driver has touched them last, maybe on another core. */
-static void prefetch_for_writing(const VringBurst *b)
+#define CACHE_LINE_BYTES 64
+#define PREFETCH_BYTES 2048
+
+/*
+ * The driver has touched them last, maybe on another core.  (A call that is not
+ * inlined would be left out: GCC takes a function that only prefetches for one
+ * that does nothing.)
+ */
+static G_ALWAYS_INLINE inline void prefetch_for_writing(const VringBurst *b)
 {
     for (unsigned i = 0; i < b->n; i++) {
         const uint8_t *data = b->segment[b->chain[i].first].data;
 
         __builtin_prefetch(data, 1);
-        __builtin_prefetch(data + 64, 1);
+        __builtin_prefetch(data + CACHE_LINE_BYTES, 1);
+    }
+}
+
+/*
+ * The rest of a long frame, which is to be written to chain @at, while the frame
+ * before it is copied: the hardware would notice each frame anew, after its
+ * first lines.  Longer ones it does notice.
+ */
+static G_ALWAYS_INLINE inline void prefetch_rest(const Frame *f,
+                                                 const VringBurst *b,
+                                                 unsigned at)
+{
+    const uint8_t *from, *to;
+    uint32_t bytes;
+
+    if (f->bytes <= FRAME_HEAD_BYTES || at >= b->n) {
+        return;
+    }
+    from = f->rest->data + f->rest_offset;
+    to = b->segment[b->chain[at].first].data + FRAME_HEAD_BYTES;
+    bytes = MIN(f->bytes - FRAME_HEAD_BYTES, PREFETCH_BYTES);
+    for (uint32_t i = 0; i < bytes; i += CACHE_LINE_BYTES) {
+        __builtin_prefetch(from + i);
+        __builtin_prefetch(to + i, 1);
     }
 }
 
@@ -29,6 +60,9 @@ unsigned egress_ring(Vring *ring, FrameFormat format,
         vring_fetch(ring, scratch, want);
         prefetch_for_writing(scratch);
         for (; i < n; i++) {
+            if (i + 1 < n) {
+                prefetch_rest(frames[i + 1], scratch, at + 1);
+            }
             result = frame_write(frames[i], scratch, &at, format, ring->mem,
                                  written);
             if (result == FRAME_WRITTEN) {

@@ -464,8 +464,9 @@ static inline void check_ring(Port *p, const VuRing *r)
     }
 }
 
-/* The driver has written them last, maybe on another core. */
-static inline void prefetch_frames(const VringBurst *b)
+/* The driver has written them last, maybe on another core.  (Inlined: see
+ * egress-ring.c.) */
+static G_ALWAYS_INLINE inline void prefetch_frames(const VringBurst *b)
 {
     for (unsigned i = 0; i < b->n; i++) {
         const uint8_t *data = b->segment[b->chain[i].first].data;
