@@ -6,6 +6,7 @@
  * touched the page, and touches only the table of what is mapped.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
@@ -105,15 +106,17 @@ static uint8_t *map_file(int fd, uint64_t offset, uint64_t bytes, bool *lost,
     struct statfs fs;
     struct stat st;
 
+    /* In a file of another kind, which may be served by the peer itself, any
+     * look and any access could wait for ever. */
+    if (fd >= 0 && fcntl(fd, F_GET_SEALS) < 0) {
+        PEER_ERROR(error, "it is not in shared memory; QEMU needs "
+                   "-object memory-backend-memfd, or memory-backend-file in "
+                   "/dev/shm or a hugetlbfs, with share=on");
+        return NULL;
+    }
     if (fstat(fd, &st) || fstatfs(fd, &fs)) {
         HOST_ERROR(error, "its file cannot be looked at: %s",
                    g_strerror(errno));
-        return NULL;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        PEER_ERROR(error, "it is not in a regular file; QEMU needs "
-                   "-object memory-backend-memfd or memory-backend-file with "
-                   "share=on");
         return NULL;
     }
     if (bytes == 0 || offset > (uint64_t)st.st_size ||

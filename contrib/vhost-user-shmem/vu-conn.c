@@ -126,6 +126,9 @@ static VuReceived receive_some(VuConn *c, void *to, size_t bytes,
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         return VU_RECEIVED_PART;
     }
+    if (got < 0 && errno == ECONNRESET) {
+        got = 0;                /* it has gone and left an answer unread */
+    }
     if (got < 0) {
         CONN_ERROR(error, "receiving failed: %s", g_strerror(errno));
         return VU_BROKEN;
@@ -211,6 +214,11 @@ bool vu_conn_flush(VuConn *c, GError **error)
             continue;
         }
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            return true;
+        }
+        if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) {
+            /* The peer has gone, as vu_conn_receive() is going to say. */
+            g_byte_array_set_size(c->out, 0);
             return true;
         }
         if (sent < 0) {

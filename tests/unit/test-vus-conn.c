@@ -195,6 +195,22 @@ static void test_closed(void)
     bed_free(bed);
 }
 
+/* Whoever goes need not wait for an answer. */
+static void test_closed_unread(void)
+{
+    Bed *bed = bed_new();
+    VuMsg m = { .header = { .request = VU_GET_FEATURES, .flags = VU_VERSION } };
+    uint64_t u64 = 0;
+
+    g_assert_true(vu_conn_reply(bed->conn, &m, &u64, 8, NULL));
+    close(bed->peer);
+    bed->peer = -1;
+    g_assert_true(vu_conn_reply(bed->conn, &m, &u64, 8, NULL));
+    g_assert_false(vu_conn_wants_to_write(bed->conn));
+    g_assert_cmpint(vu_conn_receive(bed->conn, &m, NULL), ==, VU_CLOSED);
+    bed_free(bed);
+}
+
 static void test_reply(void)
 {
     Bed *bed = bed_new();
@@ -261,6 +277,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-conn/broken", test_broken);
     g_test_add_func("/vus-conn/many-files", test_many_files);
     g_test_add_func("/vus-conn/closed", test_closed);
+    g_test_add_func("/vus-conn/closed-unread", test_closed_unread);
     g_test_add_func("/vus-conn/reply", test_reply);
     g_test_add_func("/vus-conn/unread", test_unread);
     g_test_add_func("/vus-conn/names", test_names);

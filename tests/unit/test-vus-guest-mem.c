@@ -149,7 +149,7 @@ static void test_lookup(void)
 static void test_refused(void)
 {
     GuestMem *m = g_new0(GuestMem, 1);
-    int fd = make_file(MIB), pipes[2];
+    int fd = make_file(MIB), pipes[2], served_fd;
     GuestRegionSpec spec = { 0, MIB, 1ull << 40, 0 };
     GuestRegionSpec other = { 4 * MIB, MIB, 2ull << 40, 0 };
     g_autoptr(GError) error = NULL;
@@ -181,6 +181,11 @@ static void test_refused(void)
     expect_refused(m, pipes[0], other, "share=on");
     close(pipes[0]);
     close(pipes[1]);
+    /* A file system may serve it as it likes. */
+    served_fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    g_assert_cmpint(served_fd, >=, 0);
+    expect_refused(m, served_fd, other, "shared memory");
+    close(served_fd);
     g_assert_false(guest_mem_add(m, &other, -1, &error));
     g_assert_error(error, GUEST_MEM_ERROR, GUEST_MEM_ERROR_HOST);
 
