@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What each message does.
+ * What each message does; those that are about a ring stand in vu-rings.c.
  *
  * Source: QEMU, docs/interop/vhost-user.rst.
  *
  * Threads: see vu-front.h.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "kick.h"
-#include "vu-front.h"
+#include "vu-front-impl.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
 
@@ -33,103 +29,9 @@
 
 G_DEFINE_QUARK(vu-front-error-quark, vu_front_error)
 
-#define FRONT_ERROR(error, ...) \
-    g_set_error(error, VU_FRONT_ERROR, 0, __VA_ARGS__)
-
 static bool has_protocol(const VuFront *f, unsigned feature)
 {
     return f->protocol_features >> feature & 1;
-}
-
-/* -- Rings ----------------------------------------------------------------- */
-
-static VuRing *find_ring(VuFront *f, uint32_t index, GError **error)
-{
-    if (index >= 2 * f->cfg.pairs) {
-        FRONT_ERROR(error, "ring %" PRIu32 " does not exist; there are %u",
-                    index, 2 * f->cfg.pairs);
-        return NULL;
-    }
-    return &f->ring[index];
-}
-
-static void put_fd(int *at, int fd)
-{
-    if (*at >= 0) {
-        close(*at);
-    }
-    *at = fd;
-}
-
-static void stop_ring(VuFront *f, VuRing *r)
-{
-    if (r->started) {
-        r->base = vring_base(&r->vring);
-        r->started = false;
-        if (f->cfg.ops->ring_stopped) {
-            f->cfg.ops->ring_stopped(f->cfg.opaque, r - f->ring);
-        }
-    }
-}
-
-/* With what is known now, from r->base on.  A ring that fails is stopped. */
-static bool start_ring(VuFront *f, VuRing *r, GError **error)
-{
-    unsigned index = r - f->ring;
-
-    r->started = false;
-    if (r->spec.size == 0 || !r->has_addr) {
-        FRONT_ERROR(error, "ring %u cannot start: its %s was not told", index,
-                    r->spec.size == 0 ? "size" : "address");
-        return false;
-    }
-    r->spec.kind = index % 2 ? VRING_TX : VRING_RX;
-    r->spec.packed = vu_front_has(f, VIRTIO_F_RING_PACKED);
-    r->spec.event_idx = vu_front_has(f, VIRTIO_RING_F_EVENT_IDX);
-    if (!vring_start(&r->vring, &r->spec, &f->mem, r->base, error)) {
-        g_prefix_error(error, "ring %u: ", index);
-        return false;
-    }
-    r->started = true;
-    if (f->cfg.ops->ring_started) {
-        f->cfg.ops->ring_started(f->cfg.opaque, index);
-    }
-    return true;
-}
-
-/* Memory or an address has changed: find the parts of what runs again. */
-static bool restart_rings(VuFront *f, VuRing *only, GError **error)
-{
-    bool all = true;
-
-    for (unsigned i = 0; i < 2 * f->cfg.pairs; i++) {
-        VuRing *r = &f->ring[i];
-
-        if (r->started && (!only || r == only)) {
-            stop_ring(f, r);
-            all &= start_ring(f, r, all ? error : NULL);
-        }
-    }
-    return all;
-}
-
-static void init_rings(VuFront *f)
-{
-    for (unsigned i = 0; i < VU_FRONT_MAX_RINGS; i++) {
-        f->ring[i] = (VuRing) { .kick_fd = -1, .call_fd = -1, .err_fd = -1 };
-    }
-}
-
-static void forget_rings(VuFront *f)
-{
-    for (unsigned i = 0; i < VU_FRONT_MAX_RINGS; i++) {
-        VuRing *r = &f->ring[i];
-
-        put_fd(&r->kick_fd, -1);
-        put_fd(&r->call_fd, -1);
-        put_fd(&r->err_fd, -1);
-    }
-    init_rings(f);
 }
 
 /* -- Life ------------------------------------------------------------------ */
@@ -138,13 +40,13 @@ void vu_front_init(VuFront *f, const VuFrontConfig *cfg)
 {
     g_assert(cfg->pairs >= 1 && cfg->pairs <= VU_FRONT_MAX_PAIRS);
     *f = (VuFront) { .cfg = *cfg };
-    init_rings(f);
+    vu_rings_init(f);
 }
 
 void vu_front_reset(VuFront *f)
 {
     f->cfg.ops->quiesce(f->cfg.opaque);
-    forget_rings(f);
+    vu_rings_forget(f);
     guest_mem_clear(&f->mem);
     f->features = f->protocol_features = 0;
     f->has_features = false;
@@ -155,12 +57,6 @@ void vu_front_reset(VuFront *f)
 }
 
 /* -- Handlers -------------------------------------------------------------- */
-
-/*
- * Of one request.  Returns whether it was done; if the request is one that is
- * answered, the answer is in *out.
- */
-typedef bool Handler(VuFront *f, VuMsg *m, uint64_t *out, GError **error);
 
 static bool get_features(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 {
@@ -228,7 +124,7 @@ static bool nothing_to_do(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 static bool reset_owner(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 {
     for (unsigned i = 0; i < 2 * f->cfg.pairs; i++) {
-        stop_ring(f, &f->ring[i]);
+        vu_ring_stop(f, &f->ring[i]);
         f->ring[i].enabled = false;
     }
     return true;
@@ -236,7 +132,7 @@ static bool reset_owner(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 
 static bool reset_device(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 {
-    forget_rings(f);
+    vu_rings_forget(f);
     f->status = 0;
     return true;
 }
@@ -297,7 +193,7 @@ static bool set_mem_table(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
     }
     guest_mem_clear(old);
     g_free(old);
-    return done && restart_rings(f, NULL, error);
+    return done && vu_rings_restart(f, NULL, error);
 }
 
 static bool get_max_mem_slots(VuFront *f, VuMsg *m, uint64_t *out,
@@ -320,7 +216,7 @@ static bool rem_mem_reg(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
     GuestRegionSpec spec = region_spec(&m->payload.region.region);
 
     return guest_mem_remove(&f->mem, &spec, error) &&
-           restart_rings(f, NULL, error);
+           vu_rings_restart(f, NULL, error);
 }
 
 static bool set_log_base(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
@@ -330,162 +226,6 @@ static bool set_log_base(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
     *out = 0;
     return guest_mem_set_log(&f->mem, m->fd[0], log->file_offset, log->bytes,
                              error);
-}
-
-/* -- Handlers: rings ------------------------------------------------------- */
-
-static bool set_vring_num(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
-{
-    VuRing *r = find_ring(f, m->payload.state.index, error);
-    uint32_t size = m->payload.state.number;
-
-    if (!r) {
-        return false;
-    }
-    if (r->started || size == 0 || size > VRING_MAX_SIZE) {
-        FRONT_ERROR(error, "ring %" PRIu32 " cannot have %" PRIu32
-                    " descriptors%s", m->payload.state.index, size,
-                    r->started ? " while it runs" : "");
-        return false;
-    }
-    r->spec.size = size;
-    return true;
-}
-
-static bool set_vring_addr(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
-{
-    const VuRingAddr *a = &m->payload.addr;
-    VuRing *r = find_ring(f, a->index, error);
-
-    if (!r) {
-        return false;
-    }
-    r->spec.desc_user_addr = a->desc_user_addr;
-    r->spec.avail_user_addr = a->avail_user_addr;
-    r->spec.used_user_addr = a->used_user_addr;
-    r->spec.log_used = a->flags & VU_RING_ADDR_LOG;
-    r->spec.used_guest_addr = a->used_guest_addr;
-    r->has_addr = true;
-    return restart_rings(f, r, error);
-}
-
-static bool set_vring_base(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
-{
-    VuRing *r = find_ring(f, m->payload.state.index, error);
-
-    if (!r) {
-        return false;
-    }
-    if (r->started) {
-        FRONT_ERROR(error, "ring %" PRIu32 " cannot go elsewhere while it runs",
-                    m->payload.state.index);
-        return false;
-    }
-    r->base = m->payload.state.number;
-    return true;
-}
-
-static bool get_vring_base(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
-{
-    VuRing *r = find_ring(f, m->payload.state.index, error);
-    VuRingState state = { .index = m->payload.state.index };
-
-    if (!r) {
-        return false;
-    }
-    stop_ring(f, r);
-    put_fd(&r->kick_fd, -1);
-    put_fd(&r->call_fd, -1);
-    state.number = r->base;
-    memcpy(out, &state, sizeof(state));
-    return true;
-}
-
-static bool set_vring_enable(VuFront *f, VuMsg *m, uint64_t *out,
-                             GError **error)
-{
-    VuRing *r = find_ring(f, m->payload.state.index, error);
-
-    if (!r) {
-        return false;
-    }
-    r->enabled = m->payload.state.number;
-    return true;
-}
-
-/* The ring that an fd is for, and the fd, or -1, in *fd. */
-static VuRing *take_ring_fd(VuFront *f, VuMsg *m, int *fd, GError **error)
-{
-    uint64_t u64 = m->payload.u64;
-    bool none = u64 & VU_RING_NO_FD;
-
-    if (u64 & ~(uint64_t)(VU_RING_INDEX_MASK | VU_RING_NO_FD)) {
-        FRONT_ERROR(error, "0x%" PRIx64 " names no ring", u64);
-        return NULL;
-    }
-    if (none != (m->fds == 0)) {
-        FRONT_ERROR(error, "%u files came where %s was announced", m->fds,
-                    none ? "none" : "one");
-        return NULL;
-    }
-    *fd = none ? -1 : m->fd[0];
-    return find_ring(f, u64 & VU_RING_INDEX_MASK, error);
-}
-
-static bool set_vring_kick(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
-{
-    int fd;
-    VuRing *r = take_ring_fd(f, m, &fd, error);
-
-    if (!r || (!r->started && !start_ring(f, r, error))) {
-        return false;
-    }
-    put_fd(&r->kick_fd, fd);
-    m->fds = 0;
-    return true;
-}
-
-/*
- * While a guest runs, QEMU exchanges one call fd for another whenever an
- * interrupt is masked or unmasked.  Under the same number that needs nobody to
- * be still, so that no frame meets a port that is.  What was told to the old
- * file just now may not be seen by anybody: the new one is told, too.
- */
-static bool set_vring_call(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
-{
-    int fd;
-    VuRing *r = take_ring_fd(f, m, &fd, error);
-
-    if (!r) {
-        return false;
-    }
-    if (fd >= 0 && r->call_fd >= 0) {
-        if (dup3(fd, r->call_fd, O_CLOEXEC) < 0) {
-            FRONT_ERROR(error, "its file cannot be used: %s",
-                        g_strerror(errno));
-            return false;
-        }
-    } else {
-        f->cfg.ops->quiesce(f->cfg.opaque);
-        put_fd(&r->call_fd, fd);
-        m->fds = 0;
-        f->cfg.ops->resume(f->cfg.opaque);
-    }
-    kick(r->call_fd);
-    return true;
-}
-
-static bool set_vring_err(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
-{
-    int fd;
-    VuRing *r = take_ring_fd(f, m, &fd, error);
-
-    if (!r) {
-        return false;
-    }
-    put_fd(&r->err_fd, fd);
-    m->fds = 0;
-    return true;
 }
 
 /* -- Handlers: the network ------------------------------------------------- */
@@ -533,7 +273,7 @@ static bool get_status(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 #define NO_FEATURE 0xff
 
 typedef struct Request {
-    Handler *handle;
+    VuHandler *handle;
     uint32_t bytes;             /* of payload, or ANY_BYTES */
     uint8_t least_fds, most_fds;
     bool answered;              /* by 8 bytes, whatever the flags say */
@@ -579,22 +319,22 @@ static const Request requests[VU_REQUESTS_END] = {
     [VU_SET_LOG_FD] = { nothing_to_do, 0, 1, 1, false, false, false,
                         NO_FEATURE },
 
-    [VU_SET_VRING_NUM] = { set_vring_num, STATE, 0, 0, false, false, false,
+    [VU_SET_VRING_NUM] = { vu_ring_set_num, STATE, 0, 0, false, false, false,
                            NO_FEATURE },
-    [VU_SET_VRING_ADDR] = { set_vring_addr, sizeof(VuRingAddr), 0, 0, false,
+    [VU_SET_VRING_ADDR] = { vu_ring_set_addr, sizeof(VuRingAddr), 0, 0, false,
                             true, false, NO_FEATURE },
-    [VU_SET_VRING_BASE] = { set_vring_base, STATE, 0, 0, false, false, false,
+    [VU_SET_VRING_BASE] = { vu_ring_set_base, STATE, 0, 0, false, false, false,
                             NO_FEATURE },
-    [VU_GET_VRING_BASE] = { get_vring_base, STATE, 0, 0, true, true, false,
+    [VU_GET_VRING_BASE] = { vu_ring_get_base, STATE, 0, 0, true, true, false,
                             NO_FEATURE },
-    [VU_SET_VRING_KICK] = { set_vring_kick, U64, 0, 1, false, true, true,
+    [VU_SET_VRING_KICK] = { vu_ring_set_kick, U64, 0, 1, false, true, true,
                             NO_FEATURE },
-    [VU_SET_VRING_CALL] = { set_vring_call, U64, 0, 1, false, false, false,
+    [VU_SET_VRING_CALL] = { vu_ring_set_call, U64, 0, 1, false, false, false,
                             NO_FEATURE },
-    [VU_SET_VRING_ERR] = { set_vring_err, U64, 0, 1, false, false, false,
+    [VU_SET_VRING_ERR] = { vu_ring_set_err, U64, 0, 1, false, false, false,
                            NO_FEATURE },
     /* QEMU sends it as soon as the NIC is there. */
-    [VU_SET_VRING_ENABLE] = { set_vring_enable, STATE, 0, 0, false, true,
+    [VU_SET_VRING_ENABLE] = { vu_ring_set_enable, STATE, 0, 0, false, true,
                               false, NO_FEATURE },
 
     [VU_SEND_RARP] = { send_rarp, U64, 0, 0, false, false, false,
