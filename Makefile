@@ -68,9 +68,12 @@ check-slow: all
 	$(Q)$(run_tap) --slow $(unit) $(qtest) $(functional)
 
 # Both build QEMU once more, with clang and sanitizers, in build/fuzz.
-.PHONY: check-asan check-fuzz
+.PHONY: check-asan check-fuzz check-tsan
 check-asan: all
 	$(Q)PYTHON=$(PYTHON) tests/fuzz/check-asan
+
+check-tsan: all
+	$(Q)PYTHON=$(PYTHON) tests/fuzz/check-tsan
 
 check-fuzz: all
 	$(Q)PYTHON=$(PYTHON) tests/fuzz/check-fuzz
@@ -133,6 +136,7 @@ help:
 	@echo '  check-functional  real guests'
 	@echo '  check-slow        all tests, with more and longer cases'
 	@echo '  check-asan        unit tests and qtests under sanitizers'
+	@echo '  check-tsan        unit tests under ThreadSanitizer'
 	@echo '  check-fuzz        each fuzzer for FUZZ_SECONDS (60)'
 	@echo '  bench-edf         speed of the deadline queue'
 	@echo '  bench-rtvnic      cost per frame, throughput, delay beside tc'

@@ -20,7 +20,7 @@ static G_ALWAYS_INLINE inline void prefetch_for_writing(const VringBurst *b)
 }
 
 /*
- * The rest of a long frame, which is to be written to chain @at, while the frame
+ * The rest of a long frame, which is to be written to chain @at, while the one
  * before it is copied: the hardware would notice each frame anew, after its
  * first lines.  Longer ones it does notice.
  */

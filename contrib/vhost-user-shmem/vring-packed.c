@@ -169,7 +169,8 @@ static void pass_dropped(Vring *r)
     const struct vring_packed_desc *desc = r->at.packed.desc;
     Place p = { .slot = r->next, .wrap = r->wrap };
 
-    while (p.slots < VRING_BURST && is_used(load_flags(&desc[p.slot]), p.wrap)) {
+    while (p.slots < VRING_BURST &&
+           is_used(load_flags(&desc[p.slot]), p.wrap)) {
         pass(r, &p, 1);
     }
     if (p.slots > 0) {
@@ -320,10 +321,19 @@ static bool find_last(const Vring *r, uint64_t burst, uint16_t *last)
 {
     uint16_t before = VRING_JOURNAL_BEFORE(burst);
     unsigned slots = slots_between(r, before, VRING_JOURNAL_AFTER(burst));
+    unsigned ahead;
 
     *last = VRING_JOURNAL_LAST(burst);
+    ahead = (*last & 0x7fff) + r->size - (before & 0x7fff);
     return (burst & VRING_JOURNAL_HAS_LAST) && (*last & 0x7fff) < r->size &&
-           ((*last & 0x7fff) + r->size - (before & 0x7fff)) % r->size >= slots;
+           ahead % r->size >= slots;
+}
+
+/* Flags alone do not tell a slot that was given back from one of a new ring in
+ * the same place, which is zero. */
+static bool was_ever_used(const Vring *r, uint16_t at)
+{
+    return r->at.packed.desc[at & 0x7fff].addr != 0 && !is_available_at(r, at);
 }
 
 /* Was all of the burst given back, as far as the ring tells?  The names of the
@@ -387,7 +397,7 @@ static bool is_credible(const Vring *r, const VringJournal *j)
     if (!(burst & VRING_JOURNAL_VALID) || chains > VRING_BURST ||
         (before & 0x7fff) >= size || (after & 0x7fff) >= size ||
         slots_between(r, before, after) > size ||
-        (find_last(r, burst, &last) && is_available_at(r, last))) {
+        (find_last(r, burst, &last) && !was_ever_used(r, last))) {
         return false;
     }
     if (chains == 0) {

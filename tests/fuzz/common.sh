@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
 #
-# What check-fuzz, check-asan and the targets share; sourced.  The caller is
+# What check-fuzz, check-asan, check-tsan and the targets share; sourced.  The caller is
 # at the top of the repository afterwards.
 #
 # QEMU's fuzzer and the QEMU with sanitizers are one build: build/fuzz.
@@ -96,6 +96,24 @@ build_sanitized() {
         die "building QEMU with sanitizers failed; see above" \
             "\"ninja -C build/fuzz -v $1\" shows the commands."
     flock -u 8
+}
+
+# Build the unit tests in build/"$1", with the compiler in CC, Meson's
+# b_sanitize="$2" and c_args="$3".
+build_unit_sanitized() {
+    local meson=("$PWD/build/qemu/pyvenv/bin/meson")
+    if [ ! -e "build/$1/build.ninja" ]; then
+        echo "Configuring build/$1"
+        rm -rf "build/$1"
+        mkdir -p build/logs
+        "${meson[@]}" setup "build/$1" "-Db_sanitize=$2" -Db_lundef=false \
+            "-Dc_args=$3" >"build/logs/configure-$1.log" 2>&1 || {
+            tail -n 15 "build/logs/configure-$1.log" >&2
+            die "configuring the unit tests with sanitizers failed"
+        }
+    fi
+    echo "Building the unit tests with sanitizers in build/$1"
+    ninja ${NINJA_JOBS:+-j"$NINJA_JOBS"} -C "build/$1" --quiet
 }
 
 # QEMU leaves memory behind when it ends, and its fuzzer when it resets.

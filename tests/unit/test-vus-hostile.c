@@ -70,6 +70,8 @@ typedef struct Flip {
     uint8_t value[2];
 } Flip;
 
+/* The race is what is tested. */
+__attribute__((no_sanitize("thread")))
 static void *flip(void *opaque)
 {
     Flip *f = opaque;

@@ -403,9 +403,16 @@ static void test_stale(void)
     for (unsigned laps = 1; laps < 6; laps++) {
         for (unsigned posted = 0; posted <= MAX_SIZE; posted += MAX_SIZE / 2) {
             for (unsigned offset = 1; offset < MAX_SIZE / 2; offset++) {
-                Bed *bed = bed_new(VRING_RX, MAX_SIZE);
+                unsigned all = laps * MAX_SIZE / 2 + offset;
+                Bed *bed;
 
-                for (unsigned done = 0; done < laps * MAX_SIZE / 2 + offset;) {
+                /* The last burst stood where a new ring begins, and all of the
+                 * new one is posted: only the ids of its chains could tell. */
+                if (posted == MAX_SIZE && (all - 1) % (2 * MAX_SIZE) == 0) {
+                    continue;
+                }
+                bed = bed_new(VRING_RX, MAX_SIZE);
+                for (unsigned done = 0; done < all;) {
                     unsigned n;
 
                     driver_posts(bed, 1);
