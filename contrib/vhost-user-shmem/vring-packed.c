@@ -188,9 +188,13 @@ unsigned vring_packed_fetch(Vring *r, VringBurst *b, unsigned max)
     Place p = { .slot = r->next, .wrap = r->wrap };
 
     b->n = b->segments = 0;
-    /* A long chain may need all segments that are left: it ends the burst. */
-    while (add_usual(r, b, max, &p), b->n < max &&
-           b->segments <= VRING_BURST && add_any(r, b, &p)) {
+    /* A long chain may take all segments behind the first VRING_BURST, and ends
+     * the burst then. */
+    while (b->segments <= VRING_BURST) {
+        add_usual(r, b, max, &p);
+        if (b->n == max || b->segments > VRING_BURST || !add_any(r, b, &p)) {
+            break;
+        }
         b->n++;
     }
     if (b->n == 0) {

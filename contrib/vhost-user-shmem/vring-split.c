@@ -121,9 +121,13 @@ unsigned vring_split_fetch(Vring *r, VringBurst *b, unsigned max)
     if (max > ready) {
         max = ready;
     }
-    /* A long chain may need all segments that are left: it ends the burst. */
-    while (add_usual(r, b, max), b->n < max && b->segments <= VRING_BURST &&
-           add_any(r, b)) {
+    /* A long chain may take all segments behind the first VRING_BURST, and ends
+     * the burst then. */
+    while (b->segments <= VRING_BURST) {
+        add_usual(r, b, max);
+        if (b->n == max || b->segments > VRING_BURST || !add_any(r, b)) {
+            break;
+        }
         b->n++;
     }
     return b->n;

@@ -9,6 +9,7 @@
 #include "frame.h"
 #include "vring-driver.h"
 
+#define MAX_PARTS 64                    /* of a chain */
 #define ROUNDS 20000
 #define ROUNDS_SLOW 1000000
 #define RING_SIZE 1024
@@ -78,7 +79,7 @@ static bool toss(void)
 /* Post what bed->bytes has, and fetch it. */
 static const VringChain *send_frame(Bed *bed, uint32_t bytes)
 {
-    DriverPart parts[DRIVER_MAX_PARTS];
+    DriverPart parts[MAX_PARTS];
     unsigned n = cut(parts, toss() ? 1 : g_test_rand_int_range(1, 40), bytes,
                      &bed->from_at);
     const uint8_t *next = bed->bytes;
@@ -96,7 +97,7 @@ static const VringChain *send_frame(Bed *bed, uint32_t bytes)
 static void post_buffers(Bed *bed, bool mergeable)
 {
     for (unsigned i = 0; i < 50; i++) {
-        DriverPart parts[DRIVER_MAX_PARTS];
+        DriverPart parts[MAX_PARTS];
         uint32_t bytes = mergeable ? g_test_rand_int_range(12, 4000)
                                    : g_test_rand_int_range(12, 20000);
         unsigned n = cut(parts, toss() ? 1 : 20, bytes, &bed->to_at);

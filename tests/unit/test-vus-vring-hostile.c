@@ -328,6 +328,52 @@ static void test_too_much(const void *opaque)
     }
 }
 
+/* A chain in a table of @entries, at @table_at. */
+static void post_table(Bed *bed, uint64_t table_at, unsigned entries)
+{
+    g_autofree DriverPart *part = g_new(DriverPart, entries);
+
+    for (unsigned i = 0; i < entries; i++) {
+        part[i] = (DriverPart) { GOOD_AT, 1 };
+    }
+    g_assert_cmpint(driver_post(bed->d, part, entries, true, table_at), >=, 0);
+}
+
+/* As many segments as a burst has room for, in any order, and chains behind
+ * them: they come with the next burst. */
+static void test_full_burst(const void *opaque)
+{
+    static const unsigned first[] = { 1, 2, 32, 63, 64, 65, 1023, 1024 };
+    const uint64_t tables[] = { DRIVER_REGION_BYTES,
+                                DRIVER_REGION_BYTES + 16 * 1024 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(first); i++) {
+        for (unsigned plain = 0; plain < 2; plain++) {
+            Bed *bed = bed_new(VRING_TX, GPOINTER_TO_INT(opaque));
+            unsigned chains = plain + 2, all = 0;
+
+            if (plain) {
+                post_good(bed);
+            }
+            post_table(bed, tables[0], first[i]);
+            post_table(bed, tables[1], VRING_MAX_SEGMENTS);
+            while (chains < SIZE) {
+                post_good(bed);
+                chains++;
+            }
+            while (vring_fetch(&bed->r, &bed->b, VRING_BURST) > 0) {
+                g_assert_cmpuint(bed->b.segments, <=,
+                                 G_N_ELEMENTS(bed->b.segment));
+                all += bed->b.n;
+                vring_complete(&bed->r, &bed->b, bed->b.n, NULL);
+            }
+            g_assert_cmpint(bed->r.error, ==, VRING_OK);
+            g_assert_cmpuint(all, ==, SIZE);
+            bed_free(bed);
+        }
+    }
+}
+
 /* -- While we look --------------------------------------------------------- */
 
 typedef struct Flipper {
@@ -454,10 +500,13 @@ int main(int argc, char **argv)
         g_autofree char *burst =
             g_strdup_printf("/vus-vring/%s/inside-burst", kind);
         g_autofree char *much = g_strdup_printf("/vus-vring/%s/too-much", kind);
+        g_autofree char *full =
+            g_strdup_printf("/vus-vring/%s/full-burst", kind);
         g_autofree char *flips = g_strdup_printf("/vus-vring/%s/flips", kind);
 
         g_test_add_data_func(burst, opaque, test_inside_burst);
         g_test_add_data_func(much, opaque, test_too_much);
+        g_test_add_data_func(full, opaque, test_full_burst);
         g_test_add_data_func(flips, opaque, test_flips);
     }
     return g_test_run();

@@ -12,7 +12,8 @@
 #define ROUNDS 60000
 #define ROUNDS_SLOW 2000000
 #define TABLES_AT 0xb0000u          /* of indirect descriptors, in low memory */
-#define TABLE_BYTES (DRIVER_MAX_PARTS * 16)
+#define MAX_PARTS 64                    /* of a chain */
+#define TABLE_BYTES (MAX_PARTS * 16)
 #define TABLES 256
 
 typedef struct Shape {
@@ -26,7 +27,7 @@ typedef struct Shape {
 typedef struct Posted {
     int id;
     unsigned n;
-    DriverPart part[DRIVER_MAX_PARTS];
+    DriverPart part[MAX_PARTS];
 } Posted;
 
 typedef struct Bed {
@@ -77,7 +78,7 @@ static void do_post(Bed *bed)
 {
     Posted *p = g_new0(Posted, 1);
     bool indirect = g_test_rand_int_range(0, 4) == 0;
-    unsigned max = MIN(bed->d->spec.size, DRIVER_MAX_PARTS);
+    unsigned max = MIN(bed->d->spec.size, MAX_PARTS);
 
     p->n = g_test_rand_bit() ? 1 : g_test_rand_int_range(1, max + 1);
     for (unsigned i = 0; i < p->n; i++) {

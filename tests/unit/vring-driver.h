@@ -16,7 +16,7 @@
 
 #define DRIVER_REGION_BYTES (1u << 20)
 #define DRIVER_USER_OFFSET 0x7f0000000000ull    /* front end's address of 0 */
-#define DRIVER_MAX_PARTS 64                     /* of a chain */
+#define DRIVER_MAX_PARTS 1024                   /* of a chain */
 
 typedef struct DriverPart {
     uint64_t guest_addr;
