@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "socket-file.h"
 
 #define BACKLOG 16
 #define READ_BYTES 4096
@@ -20,8 +21,7 @@
 struct Control {
     char *path;
     int fd;
-    dev_t dev;                  /* of the socket that is ours */
-    ino_t ino;
+    SocketFile file;
     const RpcMethod *methods;
     void *opaque;
     unsigned source;            /* accepts, or waits to do so again */
@@ -336,53 +336,9 @@ static bool fill_address(struct sockaddr_un *addr, const char *path,
     return true;
 }
 
-/* Remove the socket that a dead daemon has left; false if it is alive, or is
- * something else. */
-static bool remove_stale(const struct sockaddr_un *addr, GError **error)
-{
-    const char *path = addr->sun_path;
-    struct stat st;
-    int fd, failure;
-
-    if (lstat(path, &st) < 0) {
-        return true;
-    }
-    if (!S_ISSOCK(st.st_mode)) {
-        CONTROL_FAILED(error, "%s is there and is no socket: remove it, or "
-                       "name another one with --control", path);
-        return false;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    failure = fd < 0 || connect(fd, (const struct sockaddr *)addr,
-                                sizeof(*addr)) < 0 ? errno : 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    /* EAGAIN: it does not come to accepting, but lives. */
-    if (failure == 0 || failure == EAGAIN) {
-        CONTROL_FAILED(error, "a daemon answers at %s already: end it, or "
-                       "give this one another --control", path);
-        return false;
-    }
-    if (failure != ECONNREFUSED) {
-        CONTROL_FAILED(error, "%s is there and cannot be tried: %s; remove "
-                       "it, or name another one with --control", path,
-                       g_strerror(failure));
-        return false;
-    }
-    if (unlink(path) < 0) {
-        CONTROL_FAILED(error, "%s is left of a dead daemon, and cannot be "
-                       "removed: %s", path, g_strerror(errno));
-        return false;
-    }
-    return true;
-}
-
 static bool bind_socket(Control *c, const struct sockaddr_un *addr,
                         GError **error)
 {
-    struct stat st;
-
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     /* The file gets the mode that the socket has before. */
     if (c->fd < 0 || fchmod(c->fd, 0600) < 0 ||
@@ -392,13 +348,12 @@ static bool bind_socket(Control *c, const struct sockaddr_un *addr,
                        c->path, g_strerror(errno));
         return false;
     }
-    if (listen(c->fd, BACKLOG) < 0 || lstat(c->path, &st) < 0) {
+    if (listen(c->fd, BACKLOG) < 0 ||
+        !socket_file_note(&c->file, c->path)) {
         CONTROL_FAILED(error, "the control socket %s cannot be used: %s",
                        c->path, g_strerror(errno));
         return false;
     }
-    c->dev = st.st_dev;
-    c->ino = st.st_ino;
     return true;
 }
 
@@ -420,7 +375,8 @@ static bool claim(Control *c, GError **error)
         CONTROL_FAILED(error, "another daemon is just starting in %s: try "
                        "again", dir);
     } else {
-        claimed = remove_stale(&addr, error) && bind_socket(c, &addr, error);
+        claimed = socket_file_make_room(&addr, "--control", error) &&
+                  bind_socket(c, &addr, error);
     }
     if (lock >= 0) {
         close(lock);
@@ -450,15 +406,9 @@ void control_serve(Control *c, const RpcMethod *methods, void *opaque)
 
 void control_free(Control *c)
 {
-    struct stat st;
-
     drop_source(&c->source);
     g_ptr_array_unref(c->clients);
-    /* Not somebody else's that has taken its place. */
-    if (c->ino && lstat(c->path, &st) == 0 && st.st_dev == c->dev &&
-        st.st_ino == c->ino) {
-        unlink(c->path);
-    }
+    socket_file_remove(&c->file, c->path);
     if (c->fd >= 0) {
         close(c->fd);
     }

@@ -29,13 +29,14 @@ G_DEFINE_QUARK(guest-mem-error-quark, guest_mem_error)
 /*
  * All that is mapped from a peer's files.  Slots are taken and given up by the
  * control thread; the handler reads them.  A slot's base is written last when
- * it is taken, and first when it is given up.
+ * it is taken, and first when it is given up; the handler reads it before and
+ * behind the rest.
  */
 #define MAX_GUARDS 4096
 
 typedef struct Guard {
     uintptr_t base;             /* atomic; 0: free */
-    size_t bytes;
+    size_t bytes;               /* atomic, as lost */
     bool *lost;
 } Guard;
 
@@ -45,8 +46,10 @@ static bool guard_take(void *map, size_t bytes, bool *lost)
 {
     for (int i = 0; i < MAX_GUARDS; i++) {
         if (guards[i].base == 0) {
-            guards[i].bytes = bytes;
-            guards[i].lost = lost;
+            /* Pairs with the handler's fence. */
+            __atomic_thread_fence(__ATOMIC_RELEASE);
+            __atomic_store_n(&guards[i].bytes, bytes, __ATOMIC_RELAXED);
+            __atomic_store_n(&guards[i].lost, lost, __ATOMIC_RELAXED);
             __atomic_store_n(&guards[i].base, (uintptr_t)map, __ATOMIC_RELEASE);
             return true;
         }
@@ -72,12 +75,18 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
     for (int i = 0; i < MAX_GUARDS; i++) {
         const Guard *g = &guards[i];
         uintptr_t base = __atomic_load_n(&g->base, __ATOMIC_ACQUIRE);
+        size_t bytes = __atomic_load_n(&g->bytes, __ATOMIC_RELAXED);
+        bool *lost = __atomic_load_n(&g->lost, __ATOMIC_RELAXED);
 
-        if (base != 0 && at - base < g->bytes &&
-            mmap((void *)base, g->bytes, PROT_READ | PROT_WRITE,
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&g->base, __ATOMIC_RELAXED) != base) {
+            continue;           /* it is another one's now, so not ours */
+        }
+        if (base != 0 && at - base < bytes &&
+            mmap((void *)base, bytes, PROT_READ | PROT_WRITE,
                  MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                  -1, 0) != MAP_FAILED) {
-            __atomic_store_n(g->lost, true, __ATOMIC_RELAXED);
+            __atomic_store_n(lost, true, __ATOMIC_RELAXED);
             errno = saved_errno;
             return;
         }

@@ -33,6 +33,12 @@
 #define SHORT_CONNECTION_US G_USEC_PER_SEC
 #define QUIET_US (10 * G_USEC_PER_SEC)
 
+/* In QUIET_US, of what can be caused at will. */
+#define LINES_MAX 20
+
+/* As long as more wait, no front end is taken. */
+#define FILES_TO_CLOSE_MAX 64
+
 /* Newer than some headers. */
 #define NET_F_GUEST_USO4 54
 #define NET_F_GUEST_USO6 55
@@ -69,7 +75,32 @@ typedef struct VhostPort {
     int64_t connected_us;
     int64_t quiet_until_us;
     unsigned unsaid;                /* messages, since it is quiet */
+    int64_t lines_until_us;
+    unsigned lines;                 /* of log_often(), until then */
 } VhostPort;
+
+/* What a front end or a guest can cause as often as it likes. */
+static void G_GNUC_PRINTF(3, 4)
+log_often(VhostPort *v, GLogLevelFlags level, const char *format, ...)
+{
+    int64_t now_us = g_get_monotonic_time();
+    g_autofree char *text = NULL;
+    va_list args;
+
+    if (now_us >= v->lines_until_us) {
+        v->lines_until_us = now_us + QUIET_US;
+        v->lines = 0;
+    }
+    if (v->lines == LINES_MAX) {
+        return;
+    }
+    v->lines++;
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    port_log(v->p, level, "%s%s", text, v->lines < LINES_MAX ? "" :
+             " (what follows within ten seconds is left out)");
+}
 
 /* -- What the front end has told ------------------------------------------- */
 
@@ -139,8 +170,8 @@ static void on_ring_started(void *opaque, unsigned index)
     if (v->state && r->vring.packed &&
         vring_resume(&r->vring,
                      ring_state_journal(v->state, index, &r->spec))) {
-        port_log(v->p, G_LOG_LEVEL_MESSAGE, "ring %u goes on at 0x%x", index,
-                 vring_base(&r->vring) & 0xffff);
+        log_often(v, G_LOG_LEVEL_MESSAGE, "ring %u goes on at 0x%x", index,
+                  vring_base(&r->vring) & 0xffff);
     }
 }
 
@@ -247,7 +278,7 @@ static bool handle(VhostPort *v, VuMsg *m)
             break_connection(v, error);
             return false;
         }
-        port_log(v->p, G_LOG_LEVEL_WARNING, "refused %s", error->message);
+        log_often(v, G_LOG_LEVEL_WARNING, "refused %s", error->message);
         g_clear_error(&error);
     }
     if (handled != VU_HANDLED &&
@@ -317,9 +348,13 @@ static void on_front(void *opaque, int fd)
         receive(v);
     }
     if (v->conn) {
-        port_log(v->p, G_LOG_LEVEL_WARNING, "a second front end was turned "
-                 "away: one is connected");
-        close(fd);
+        log_often(v, G_LOG_LEVEL_WARNING, "a second front end was turned away: "
+                  "one is connected");
+        vu_conn_free(vu_conn_new(fd));
+    } else if (vu_conn_files_to_close() > FILES_TO_CLOSE_MAX) {
+        log_often(v, G_LOG_LEVEL_WARNING, "a front end was turned away: files "
+                  "that others have sent cannot be closed yet");
+        vu_conn_free(vu_conn_new(fd));
     } else {
         connected(v, fd);
     }
@@ -422,9 +457,9 @@ static void vhost_broken(Port *p)
         const VuRing *r = &v->front.ring[i];
 
         if (r->started && r->vring.error != VRING_OK) {
-            port_log(p, G_LOG_LEVEL_WARNING, "ring %u has stopped (%s): %s",
-                     i, vring_error_name(r->vring.error),
-                     vring_error_text(r->vring.error));
+            log_often(v, G_LOG_LEVEL_WARNING, "ring %u has stopped (%s): %s",
+                      i, vring_error_name(r->vring.error),
+                      vring_error_text(r->vring.error));
             kick(r->err_fd);
         }
     }
@@ -514,6 +549,7 @@ static unsigned vhost_ingress(Port *p, unsigned queue, IngressBurst *b,
 
     if (vring_fetch(&r->vring, &b->ring, INGRESS_BURST) == 0) {
         check_ring(p, r);
+        kick_if_wanted(r);      /* what was passed, if anything */
         return 0;
     }
     if (G_LIKELY(r->enabled)) {

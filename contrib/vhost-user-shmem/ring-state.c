@@ -49,7 +49,9 @@ RingState *ring_state_open(const char *dir, const char *name, unsigned rings,
     if (fd >= 0 && fstat(fd, &st) == 0 && st.st_uid != geteuid()) {
         /* Whoever owns it could write what we believe. */
         errno = EPERM;
-    } else if (fd >= 0 && ftruncate(fd, bytes) == 0) {
+    } else if (fd >= 0 && ftruncate(fd, bytes) == 0 &&
+               /* With room for all of it: later there is nobody to tell. */
+               (errno = posix_fallocate(fd, 0, bytes)) == 0) {
         at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     }
     if (at == MAP_FAILED) {

@@ -378,6 +378,9 @@ static void remove_port(Switch *sw, Port *p)
     p->ops->close(p);
     fdb_forget(sw->dp.fdb, p->id, UINT32_MAX, true);
     datapath_new_generation(&sw->dp);
+    /* Who decides by flows of the old generation must not meet the port that
+     * gets this id next. */
+    synchronize_rcu();
     sw->by_id[p->id] = NULL;
     g_ptr_array_remove(sw->ports, p);
     link_ports(sw);

@@ -6,6 +6,7 @@
 
 #include <glib-unix.h>
 
+#include "socket-file.h"
 #include "vhost-socket.h"
 
 #define CONNECT_AGAIN_S 1
@@ -17,6 +18,7 @@ struct VhostSocket {
     void *opaque;
     bool is_open;
     int listen_fd;                  /* -1: not listening */
+    SocketFile file;                        /* where we listen */
     guint listen_source, again_source;      /* 0: none */
     bool told_refused;              /* why we cannot connect */
 };
@@ -60,41 +62,7 @@ static int new_socket(GError **error)
     return fd;
 }
 
-/* Is somebody listening there? */
-static bool is_served(const struct sockaddr_un *address)
-{
-    int fd = new_socket(NULL);
-    bool served = fd >= 0 && (connect(fd, (const struct sockaddr *)address,
-                                      sizeof(*address)) == 0 ||
-                              errno == EAGAIN);
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return served;
-}
-
 /* -- Listen ---------------------------------------------------------------- */
-
-/* In the place of what a daemon that was killed has left.  On failure errno
- * says why. */
-static bool bind_anew(int fd, const struct sockaddr_un *address)
-{
-    const struct sockaddr *any = (const struct sockaddr *)address;
-
-    if (bind(fd, any, sizeof(*address)) == 0) {
-        return true;
-    }
-    if (errno != EADDRINUSE) {
-        return false;
-    }
-    if (is_served(address)) {
-        errno = EADDRINUSE;
-        return false;
-    }
-    return unlink(address->sun_path) == 0 &&
-           bind(fd, any, sizeof(*address)) == 0;
-}
 
 static gboolean on_listen_again(gpointer opaque);
 
@@ -136,11 +104,15 @@ static bool listen_for_front(VhostSocket *s, GError **error)
         g_set_error(error, SWITCH_ERROR, 0, "socket=%s is too long", path);
         return false;
     }
+    if (!socket_file_make_room(&address, "socket=", error)) {
+        return false;
+    }
     fd = new_socket(error);
     if (fd < 0) {
         return false;
     }
-    if (!bind_anew(fd, &address) || listen(fd, BACKLOG) < 0) {
+    if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+        !socket_file_note(&s->file, path) || listen(fd, BACKLOG) < 0) {
         g_set_error(error, SWITCH_ERROR, 0, "cannot listen at socket=%s: %s",
                     path, g_strerror(errno));
         close(fd);
@@ -224,7 +196,7 @@ void vhost_socket_close(VhostSocket *s)
     if (s->listen_fd >= 0) {
         close(s->listen_fd);
         s->listen_fd = -1;
-        unlink(s->p->settings.socket);
+        socket_file_remove(&s->file, s->p->settings.socket);
     }
 }
 

@@ -146,12 +146,13 @@ static uint16_t position(const Vring *r)
     return r->next | (r->wrap ? 0x8000 : 0);
 }
 
-/* Nothing was done yet, from where @r is. */
-static void begin_journal(const Vring *r, VringJournal *j)
+/* No burst was begun yet, from where @r is; @last: a place behind it that was
+ * given back, with VRING_JOURNAL_HAS_LAST, or 0. */
+static void begin_journal(const Vring *r, VringJournal *j, uint64_t last)
 {
     uint64_t here = position(r);
 
-    __atomic_store_n(&j->burst, here | here << 16 | VRING_JOURNAL_VALID,
+    __atomic_store_n(&j->burst, here | here << 16 | last | VRING_JOURNAL_VALID,
                      __ATOMIC_RELEASE);
 }
 
@@ -159,10 +160,10 @@ static void begin_journal(const Vring *r, VringJournal *j)
  * Go past what somebody else gave back.  When its back end is gone, QEMU's
  * virtio-net drops what the guest sends from where it believes the ring to be,
  * and of a packed ring it does not know (virtqueue_packed_drop_all()); the
- * driver takes such a chain when it comes there.  No ring that only we serve
- * has a used descriptor where the next available one is to be.  A chain of
- * several slots does not tell how many: drivers with VIRTIO_F_INDIRECT_DESC
- * have none.
+ * driver takes such a chain when it comes there.  A ring that only we serve, from
+ * its beginning, has no used descriptor where the next available one is to be.
+ * A chain of several slots does not tell how many: drivers with
+ * VIRTIO_F_INDIRECT_DESC have none.
  */
 static void pass_dropped(Vring *r)
 {
@@ -174,11 +175,13 @@ static void pass_dropped(Vring *r)
         pass(r, &p, 1);
     }
     if (p.slots > 0) {
+        uint64_t last = (uint64_t)position(r) << 32 | VRING_JOURNAL_HAS_LAST;
+
         r->next = p.slot;
         r->wrap = p.wrap;
         r->unkicked_slots += p.slots;
         if (r->journal) {
-            begin_journal(r, r->journal);
+            begin_journal(r, r->journal, last);
         }
     }
 }
@@ -452,7 +455,7 @@ bool vring_packed_resume(Vring *r, VringJournal *journal)
             go_to(r, VRING_JOURNAL_AFTER(journal->burst));
         }
     } else {
-        begin_journal(r, journal);
+        begin_journal(r, journal, 0);
     }
     r->journal = journal;
     return credible;

@@ -5,12 +5,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kick.h"
 #include "vu-conn.h"
 
 #define MAX_UNREAD_BYTES 4096
 
-/* One more than a message may have, so that too many can be told. */
-#define CONTROL_FDS (VU_MAX_FDS + 1)
+/* As many as Linux takes (SCM_MAX_FD), that it closes none itself. */
+#define CONTROL_FDS 253
 
 struct VuConn {
     int fd;
@@ -19,12 +20,48 @@ struct VuConn {
     GByteArray *out;
 };
 
+/* What is wrong with the files that came. */
+typedef enum Files { FILES_GOOD, FILES_MANY, FILES_UNKNOWN } Files;
+
 G_DEFINE_QUARK(vu-conn-error-quark, vu_conn_error)
 
 #define CONN_ERROR(error, ...) \
     g_set_error(error, VU_CONN_ERROR, 0, __VA_ARGS__)
 
+/* -- Files ----------------------------------------------------------------- */
+
+/* Only these are of use here, and close at once: eventfds and shared memory. */
+static bool is_known(int fd)
+{
+    return fcntl(fd, F_GET_SEALS) >= 0 || kick_is_eventfd(fd);
+}
+
+static void close_file(gpointer file, gpointer unused)
+{
+    close(GPOINTER_TO_INT(file) - 1);
+}
+
+/* In the control thread only. */
+static GThreadPool *closer;
+
+/* close() may wait: for whoever serves a file system, or for the other end of a
+ * socket with SO_LINGER. */
+static void close_later(int fd)
+{
+    if (!closer) {
+        closer = g_thread_pool_new(close_file, NULL, 1, false, NULL);
+    }
+    g_thread_pool_push(closer, GINT_TO_POINTER(fd + 1), NULL);
+}
+
+unsigned vu_conn_files_to_close(void)
+{
+    return closer ? g_thread_pool_unprocessed(closer) : 0;
+}
+
 /* -- Life ------------------------------------------------------------------ */
+
+static ssize_t receive_raw(VuConn *c, void *to, size_t bytes, Files *files);
 
 VuConn *vu_conn_new(int fd)
 {
@@ -39,10 +76,23 @@ VuConn *vu_conn_new(int fd)
     return c;
 }
 
+/* Files that were not received would be closed with the socket. */
+static void drain(VuConn *c)
+{
+    uint8_t bytes[4096];
+    Files files;
+
+    shutdown(c->fd, SHUT_RDWR);
+    do {
+        vu_msg_clear(&c->in);
+    } while (receive_raw(c, bytes, sizeof(bytes), &files) > 0);
+    vu_msg_clear(&c->in);
+}
+
 void vu_conn_free(VuConn *c)
 {
     if (c) {
-        vu_msg_clear(&c->in);
+        drain(c);
         g_byte_array_free(c->out, true);
         close(c->fd);
         g_free(c);
@@ -78,10 +128,9 @@ const char *vu_request_name(uint32_t request)
 
 /* -- In -------------------------------------------------------------------- */
 
-/* The fds that came; false if they are more than a message can have. */
-static bool take_fds(VuConn *c, struct msghdr *msg)
+static Files take_fds(VuConn *c, struct msghdr *msg)
 {
-    bool all = !(msg->msg_flags & MSG_CTRUNC);
+    Files files = msg->msg_flags & MSG_CTRUNC ? FILES_MANY : FILES_GOOD;
 
     for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(msg); cmsg;
          cmsg = CMSG_NXTHDR(msg, cmsg)) {
@@ -94,20 +143,22 @@ static bool take_fds(VuConn *c, struct msghdr *msg)
             int fd;
 
             memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
-            if (c->in.fds < VU_MAX_FDS) {
+            if (!is_known(fd)) {
+                close_later(fd);
+                files = FILES_UNKNOWN;
+            } else if (c->in.fds < VU_MAX_FDS) {
                 c->in.fd[c->in.fds++] = fd;
             } else {
                 close(fd);
-                all = false;
+                files = MAX(files, FILES_MANY);
             }
         }
     }
-    return all;
+    return files;
 }
 
-/* Up to @bytes of the message, never into the next one. */
-static VuReceived receive_some(VuConn *c, void *to, size_t bytes,
-                               GError **error)
+/* As recvmsg(), with the files that came in c->in. */
+static ssize_t receive_raw(VuConn *c, void *to, size_t bytes, Files *files)
 {
     union {
         struct cmsghdr align;
@@ -123,6 +174,17 @@ static VuReceived receive_some(VuConn *c, void *to, size_t bytes,
     do {
         got = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     } while (got < 0 && errno == EINTR);
+    *files = got < 0 ? FILES_GOOD : take_fds(c, &msg);
+    return got;
+}
+
+/* Up to @bytes of the message, never into the next one. */
+static VuReceived receive_some(VuConn *c, void *to, size_t bytes,
+                               GError **error)
+{
+    Files files;
+    ssize_t got = receive_raw(c, to, bytes, &files);
+
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         return VU_RECEIVED_PART;
     }
@@ -133,7 +195,14 @@ static VuReceived receive_some(VuConn *c, void *to, size_t bytes,
         CONN_ERROR(error, "receiving failed: %s", g_strerror(errno));
         return VU_BROKEN;
     }
-    if (!take_fds(c, &msg)) {
+    if (files == FILES_UNKNOWN) {
+        CONN_ERROR(error, "a message came with a file that is neither an "
+                   "eventfd nor in shared memory; QEMU needs "
+                   "-object memory-backend-memfd, or memory-backend-file in "
+                   "/dev/shm or a hugetlbfs, with share=on");
+        return VU_BROKEN;
+    }
+    if (files == FILES_MANY) {
         CONN_ERROR(error, "a message came with more than %d file descriptors",
                    VU_MAX_FDS);
         return VU_BROKEN;

@@ -3,8 +3,9 @@
  * Messages over a socket that never blocks: whole ones in, with their file
  * descriptors, and replies out.
  *
- * A peer may send a byte at a time, more file descriptors than fit, or never
- * read a reply; it harms its own connection only.
+ * A peer may send a byte at a time, more file descriptors than fit, files that
+ * are no use or wait when they are closed, or never read a reply; it harms its
+ * own connection only.
  *
  * Threads: the control thread.
  */
@@ -38,6 +39,9 @@ GQuark vu_conn_error_quark(void);
 /* Takes over @fd, a connected stream socket, and makes it non-blocking. */
 VuConn *vu_conn_new(int fd);
 void vu_conn_free(VuConn *c);
+
+/* Files of all peers whose closing waits; a thread of its own does it. */
+unsigned vu_conn_files_to_close(void);
 
 int vu_conn_fd(const VuConn *c);
 

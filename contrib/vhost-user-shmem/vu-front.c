@@ -132,6 +132,9 @@ static bool reset_owner(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 
 static bool reset_device(VuFront *f, VuMsg *m, uint64_t *out, GError **error)
 {
+    for (unsigned i = 0; i < 2 * f->cfg.pairs; i++) {
+        vu_ring_stop(f, &f->ring[i]);
+    }
     vu_rings_forget(f);
     f->status = 0;
     return true;

@@ -380,6 +380,39 @@ static int odd_file(int kind, Guest *g, int *to_close)
     }
 }
 
+/* Neither shared memory nor an eventfd: that front end has to go, and what it
+ * has sent is closed. */
+static void test_unknown_files(const void *opaque)
+{
+    static const uint32_t requests[] = {
+        VU_SET_VRING_KICK, VU_SET_VRING_CALL, VU_SET_VRING_ERR, VU_SET_LOG_FD,
+    };
+    Bed *bed = bed_new("");
+    unsigned fds = open_fds();
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(requests); i++) {
+        int fd, other;
+
+        bed->g = guest_new(bed->path, 1, GUEST_SPLIT);
+        exchange(bed, i);
+        fd = odd_file(GPOINTER_TO_INT(opaque), bed->g, &other);
+        guest_tell_fd(bed->g, requests[i], 0, fd);
+        bed_wait(is_disconnected, bed, "the end of a connection");
+        g_assert_cmpuint(status_of(bed).breaks, ==, i + 1);
+        close(fd);
+        if (other >= 0) {
+            close(other);
+        }
+        guest_free(g_steal_pointer(&bed->g));
+    }
+    /* Another thread closes them. */
+    for (unsigned i = 0; open_fds() != fds; i++) {
+        g_assert_cmpuint(i, <, 20000);
+        g_usleep(1000);
+    }
+    bed_free(bed);
+}
+
 /* As kick and as call fd: frames come through, soon or late. */
 static void test_odd_files(const void *opaque)
 {
@@ -452,10 +485,17 @@ static void add_both(const char *name, GTestDataFunc run)
 
 int main(int argc, char **argv)
 {
-    static const char *const odd[] = {
-        [NO_FD] = "none", [PIPE_EMPTY] = "pipe", [PIPE_FULL] = "full-pipe",
-        [REGULAR] = "regular", [SAME_TWICE] = "same",
-        [READABLE] = "readable", [SOCKET_FD] = "socket",
+    static const struct {
+        const char *name;
+        GTestDataFunc run;
+    } odd[] = {
+        [NO_FD] = { "none", test_odd_files },
+        [PIPE_EMPTY] = { "pipe", test_unknown_files },
+        [PIPE_FULL] = { "full-pipe", test_unknown_files },
+        [REGULAR] = { "memory", test_odd_files },
+        [SAME_TWICE] = { "same", test_odd_files },
+        [READABLE] = { "readable", test_odd_files },
+        [SOCKET_FD] = { "socket", test_unknown_files },
     };
 
     g_test_init(&argc, &argv, NULL);
@@ -470,9 +510,9 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-port-vhost/other-call", test_other_call);
     for (unsigned i = 0; i < G_N_ELEMENTS(odd); i++) {
         g_autofree char *path = g_strdup_printf("/vus-port-vhost/fd/%s",
-                                                odd[i]);
+                                                odd[i].name);
 
-        g_test_add_data_func(path, GINT_TO_POINTER(i), test_odd_files);
+        g_test_add_data_func(path, GINT_TO_POINTER(i), odd[i].run);
     }
     g_test_add_func("/vus-port-vhost/messages", test_messages_void_nothing);
     add_both("cycles", test_cycles);
