@@ -19,8 +19,8 @@
  *
  * Rings come in pairs: 2i is what the guest receives, 2i + 1 what it sends.
  *
- * Threads: the control thread; workers read vring and enabled of rings between
- * ops.resume and ops.quiesce.
+ * Threads: the control thread; workers read vring, enabled and call_fd of rings
+ * between ops.resume and ops.quiesce.
  */
 #ifndef VUS_VU_FRONT_H
 #define VUS_VU_FRONT_H
