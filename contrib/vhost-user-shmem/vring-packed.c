@@ -160,9 +160,9 @@ static void begin_journal(const Vring *r, VringJournal *j, uint64_t last)
  * Go past what somebody else gave back.  When its back end is gone, QEMU's
  * virtio-net drops what the guest sends from where it believes the ring to be,
  * and of a packed ring it does not know (virtqueue_packed_drop_all()); the
- * driver takes such a chain when it comes there.  A ring that only we serve, from
- * its beginning, has no used descriptor where the next available one is to be.
- * A chain of several slots does not tell how many: drivers with
+ * driver takes such a chain when it comes there.  A ring that only we serve,
+ * from its beginning, has no used descriptor where the next available one is to
+ * be. A chain of several slots does not tell how many: drivers with
  * VIRTIO_F_INDIRECT_DESC have none.
  */
 static void pass_dropped(Vring *r)

@@ -211,6 +211,28 @@ static void test_closed_unread(void)
     bed_free(bed);
 }
 
+/* What fails brings no files, whatever the last one left where they come. */
+static void test_closed_within(void)
+{
+    Bed *bed = bed_new();
+    uint8_t message[64];
+    unsigned fds = open_fds();
+    uint64_t u64 = 0;
+    VuMsg m = { .header = { .request = VU_GET_FEATURES, .flags = VU_VERSION } };
+
+    g_assert_true(vu_conn_reply(bed->conn, &m, &u64, 8, NULL));
+    make(message, VU_SET_VRING_CALL, 8);
+    peer_send(bed, message, sizeof(VuHeader), 1);
+    close(bed->peer);
+    bed->peer = -1;
+    g_assert_cmpint(vu_conn_receive(bed->conn, &m, &bed->error), ==, VU_BROKEN);
+    g_assert_nonnull(strstr(bed->error->message, "within a message"));
+    /* One came, and the peer's end has gone. */
+    g_assert_cmpuint(open_fds(), ==, fds);
+    bed_free(bed);
+    g_assert_cmpuint(open_fds(), ==, fds - 2);
+}
+
 static void test_reply(void)
 {
     Bed *bed = bed_new();
@@ -278,6 +300,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-conn/many-files", test_many_files);
     g_test_add_func("/vus-conn/closed", test_closed);
     g_test_add_func("/vus-conn/closed-unread", test_closed_unread);
+    g_test_add_func("/vus-conn/closed-within", test_closed_within);
     g_test_add_func("/vus-conn/reply", test_reply);
     g_test_add_func("/vus-conn/unread", test_unread);
     g_test_add_func("/vus-conn/names", test_names);

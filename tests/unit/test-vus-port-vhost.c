@@ -12,6 +12,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <glib/gstdio.h>
+
 #include "open-fds.h"
 #include "switch-bed.h"
 #include "vhost-guest.h"
@@ -442,6 +444,37 @@ static void test_odd_files(const void *opaque)
     bed_free(bed);
 }
 
+/* A port takes nothing's place, and removes nothing that is not its own. */
+static void test_path_taken(void)
+{
+    g_autofree char *path = bed_socket_path();
+    Bed *bed = bed_new("");
+    g_autoptr(GError) error = NULL;
+    PortSettings settings;
+
+    g_assert_true(g_file_set_contents(path, "kept", -1, NULL));
+    port_settings_init(&settings);
+    g_assert_true(port_settings_set(&settings, "socket", path, &error));
+    g_assert_null(switch_add_port(bed->sw, "n", &settings, &error));
+    g_assert_nonnull(strstr(error->message, "is no socket"));
+    g_assert_cmpint(g_unlink(path), ==, 0);
+
+    g_clear_error(&error);
+    g_assert_true(port_settings_set(&settings, "socket", bed->path, &error));
+    g_assert_null(switch_add_port(bed->sw, "n", &settings, &error));
+    g_assert_nonnull(strstr(error->message, "a daemon answers"));
+
+    /* Somebody has put another file there. */
+    g_assert_cmpint(g_unlink(bed->path), ==, 0);
+    g_assert_true(g_file_set_contents(bed->path, "kept", -1, NULL));
+    bed_remove(bed->sw, "v");
+    g_assert_true(g_file_test(bed->path, G_FILE_TEST_IS_REGULAR));
+    g_assert_cmpint(g_unlink(bed->path), ==, 0);
+    port_settings_clear(&settings);
+    bed_socket_free(g_steal_pointer(&path));
+    bed_free(bed);
+}
+
 /* -- Messages -------------------------------------------------------------- */
 
 /* They do not void what others have decided. */
@@ -515,6 +548,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, GINT_TO_POINTER(i), odd[i].run);
     }
     g_test_add_func("/vus-port-vhost/messages", test_messages_void_nothing);
+    g_test_add_func("/vus-port-vhost/path-taken", test_path_taken);
     add_both("cycles", test_cycles);
     return g_test_run();
 }

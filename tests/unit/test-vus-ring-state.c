@@ -432,6 +432,28 @@ static void test_stale(void)
     }
 }
 
+/* The same, when all that the journal knows is that it went past what QEMU had
+ * dropped. */
+static void test_stale_dropped(void)
+{
+    for (unsigned posted = 0; posted < MAX_SIZE; posted += 5) {
+        Bed *bed = bed_new(VRING_TX, MAX_SIZE);
+        Dropper q = { .at = FRESH };
+
+        driver_posts(bed, 1);
+        drop(bed, &q);
+        start(bed, FRESH);
+        vring_resume(&bed->ring, &bed->journal);
+        g_assert_cmpuint(vring_fetch(&bed->ring, &bed->burst, 1), ==, 0);
+        g_assert_cmpuint(bed->ring.next, ==, 1);
+        begin_anew(bed, VRING_TX, posted);
+        start(bed, FRESH);
+        g_assert_false(vring_resume(&bed->ring, &bed->journal));
+        g_assert_cmpuint(device_fetches(bed) > 0, ==, posted > 0);
+        bed_free(bed);
+    }
+}
+
 /* Anything may be in a file. */
 static void test_nonsense(void)
 {
@@ -516,6 +538,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/vus-ring-state/dropped/all", GINT_TO_POINTER(true),
                          test_dropped);
     g_test_add_func("/vus-ring-state/stale", test_stale);
+    g_test_add_func("/vus-ring-state/stale-dropped", test_stale_dropped);
     g_test_add_func("/vus-ring-state/nonsense", test_nonsense);
     g_test_add_func("/vus-ring-state/file", test_file);
     return g_test_run();
