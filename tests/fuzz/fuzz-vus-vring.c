@@ -85,6 +85,7 @@ static bool start(Vring *r, FuzzInput *input, VringKind kind, unsigned flags)
 static void check_burst(const Vring *r, const VringBurst *b)
 {
     assert(b->n <= VRING_BURST);
+    assert(b->segments <= G_N_ELEMENTS(b->segment));
     for (unsigned c = 0; c < b->n; c++) {
         const VringChain *chain = &b->chain[c];
         uint64_t sum = 0;
