@@ -115,6 +115,7 @@ static bool listen_for_front(VhostSocket *s, GError **error)
         !socket_file_note(&s->file, path) || listen(fd, BACKLOG) < 0) {
         g_set_error(error, SWITCH_ERROR, 0, "cannot listen at socket=%s: %s",
                     path, g_strerror(errno));
+        socket_file_remove(&s->file, path);
         close(fd);
         return false;
     }
