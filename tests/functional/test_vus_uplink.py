@@ -142,10 +142,14 @@ class Uplink(vus.DaemonTest):
             with self.subTest(nic=name):
                 self.use(name)
                 before = self.vus.stats('up')
+                # dd writes to the socket itself, 64 KiB at a time; nc's own
+                # writes are shorter than a segment, and where the host
+                # answers quickly each makes a frame.
                 out = self.guest.run(
                     f'head -c {BYTES} /dev/urandom > /tmp/data && '
                     'sha256sum < /tmp/data && '
-                    f'nc {HOST_IP} {PORT} < /tmp/data', 120).out
+                    f'nc {HOST_IP} {PORT} -e sh -c '
+                    "'dd if=/tmp/data bs=64k && cat >&2' 2>&1", 120).out
                 sent, received = re.findall('[0-9a-f]{64}', out)
                 self.assertEqual(sent, received)
                 average = self.frame_bytes('egress', before)
