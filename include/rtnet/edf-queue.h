@@ -37,11 +37,18 @@ typedef enum EdfQueuePolicy {
     EDF_QUEUE_STRICT,
 } EdfQueuePolicy;
 
+/* Ranks from here on are those of sources with nothing to send. */
+#define EDF_QUEUE_RANK_IDLE (7ull << 61)
+
 /* Lower value leaves first. */
 typedef enum EdfBand {
     EDF_BAND_ADMITTED,      /* declared a contract and passed admission */
     EDF_BAND_DEADLINE,      /* has a deadline, promised nothing */
     EDF_BAND_BEST_EFFORT,   /* no deadline */
+
+    /* Only what edf_queue_peek() answers. */
+    EDF_BAND_HELD,          /* none is eligible yet */
+    EDF_BAND_NONE = EDF_QUEUE_RANK_IDLE >> 61,
 } EdfBand;
 
 typedef struct EdfItem EdfItem;
@@ -60,9 +67,6 @@ struct EdfQueueNode {
     uint64_t rank;
     EdfSource *src;
 };
-
-/* Ranks from here on are those of sources with nothing to send. */
-#define EDF_QUEUE_RANK_IDLE (7ull << 61)
 
 /* One per port.  Zero-initialise, then edf_queue_attach(). */
 struct EdfSource {
@@ -121,6 +125,16 @@ static inline bool edf_queue_is_idle(const EdfQueue *q)
  * is whose it was.  NULL if there is none.
  */
 EdfItem *edf_queue_pop(EdfQueue *q, uint64_t now_ns, EdfSource **src);
+
+/*
+ * The band of the item that edf_queue_pop() would take; with the policy fifo
+ * it means nothing, except EDF_BAND_NONE.
+ */
+EdfBand edf_queue_peek(EdfQueue *q, uint64_t now_ns);
+
+/* Take out the first item of @src, which has one and is not blocked, before its
+ * turn. */
+EdfItem *edf_queue_pop_source(EdfQueue *q, EdfSource *src, uint64_t now_ns);
 
 /* -- Backends that are full ---------------------------------------------- */
 

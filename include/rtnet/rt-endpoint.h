@@ -201,4 +201,13 @@ typedef struct RtMiss {
 size_t rt_rx(RtEndpoint *e, uint8_t *frame, size_t len, uint64_t now_tai_ns,
              bool *missed, RtMiss *miss);
 
+/*
+ * The same where the trailer did not travel behind the frame but beside it, as
+ * @t, within one process: nothing is stripped but padding, and @transit_ns was
+ * measured by one clock.
+ */
+size_t rt_rx_beside(RtEndpoint *e, uint8_t *frame, size_t len,
+                    const RtTrailer *t, uint64_t transit_ns, bool *missed,
+                    RtMiss *miss);
+
 #endif

@@ -115,29 +115,34 @@ typedef enum RtTrailerFound {
 } RtTrailerFound;
 
 /*
- * Does @frame (@len bytes, parsed as @f) end with a trailer, at *@at?  Valid
- * only if l2 + l3 + padding + 32 == len, too.
+ * Is @last, the last RT_TRAILER_BYTES of a frame of @len bytes (parsed as @f),
+ * a trailer?  Valid only if l2 + l3 + padding + 32 == len, too.
  */
+static inline RtTrailerFound
+rt_trailer_check(const RtFrame *f, const uint8_t last[RT_TRAILER_BYTES],
+                 size_t len)
+{
+    if (rt_get_be32(last + RT_TRAILER_OFS_MAGIC) != RT_TRAILER_MAGIC) {
+        return RT_TRAILER_NONE;
+    }
+    if (f->ip_version == 0 || !rt_trailer_verify(last) ||
+        f->l2_bytes + f->l3_bytes + RT_TRAILER_BYTES +
+        rt_get_be16(last + RT_TRAILER_OFS_PADDING) != len) {
+        return RT_TRAILER_REJECTED;
+    }
+    return RT_TRAILER_VALID;
+}
+
+/* Does @frame (@len bytes, parsed as @f) end with one, at *@at? */
 static inline RtTrailerFound rt_trailer_locate(const uint8_t **at,
                                                const RtFrame *f,
                                                const uint8_t *frame, size_t len)
 {
-    const uint8_t *trailer;
-
     if (len < RT_TRAILER_BYTES) {
         return RT_TRAILER_NONE;
     }
-    trailer = frame + len - RT_TRAILER_BYTES;
-    if (rt_get_be32(trailer + RT_TRAILER_OFS_MAGIC) != RT_TRAILER_MAGIC) {
-        return RT_TRAILER_NONE;
-    }
-    if (f->ip_version == 0 || !rt_trailer_verify(trailer) ||
-        f->l2_bytes + f->l3_bytes + RT_TRAILER_BYTES +
-        rt_get_be16(trailer + RT_TRAILER_OFS_PADDING) != len) {
-        return RT_TRAILER_REJECTED;
-    }
-    *at = trailer;
-    return RT_TRAILER_VALID;
+    *at = frame + len - RT_TRAILER_BYTES;
+    return rt_trailer_check(f, *at, len);
 }
 
 /* The same, and read it. */

@@ -41,8 +41,7 @@ void edf_pacer_set_rate(EdfPacer *p, uint64_t rate_bps, uint32_t max_wire_bytes,
 
 void edf_pacer_charge(EdfPacer *p, uint64_t now_ns, uint32_t wire_bytes)
 {
-    U128 cost;
-    uint64_t ns;
+    uint64_t parts, ns;
 
     if (p->rate_bps == 0) {
         return;
@@ -50,9 +49,16 @@ void edf_pacer_charge(EdfPacer *p, uint64_t now_ns, uint32_t wire_bytes)
     if (now_ns > p->credit_ns) {
         edf_pacer_resume(p, now_ns - p->credit_ns);
     }
-    cost = (U128)wire_bytes * BIT_NS + p->remainder;
-    p->remainder = cost % p->rate_bps;
-    cost /= p->rate_bps;
-    ns = cost < UINT64_MAX ? cost : UINT64_MAX;
+    if (G_UNLIKELY(__builtin_mul_overflow(wire_bytes, BIT_NS, &parts) ||
+                   __builtin_add_overflow(parts, p->remainder, &parts))) {
+        U128 cost = (U128)wire_bytes * BIT_NS + p->remainder;
+
+        p->remainder = cost % p->rate_bps;
+        cost /= p->rate_bps;
+        ns = cost < UINT64_MAX ? cost : UINT64_MAX;
+    } else {
+        p->remainder = parts % p->rate_bps;
+        ns = parts / p->rate_bps;
+    }
     p->next_ns = p->next_ns < UINT64_MAX - ns ? p->next_ns + ns : UINT64_MAX;
 }

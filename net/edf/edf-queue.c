@@ -26,7 +26,8 @@
 #define RANK_TIME_MAX ((1ull << RANK_BAND_SHIFT) - 1)
 
 /* The band behind all others: the order of what is held stays as it was. */
-#define RANK_HELD(rank) (((rank) & RANK_TIME_MAX) | 3ull << RANK_BAND_SHIFT)
+#define RANK_HELD(rank) \
+    (((rank) & RANK_TIME_MAX) | (uint64_t)EDF_BAND_HELD << RANK_BAND_SHIFT)
 
 /* Idle leaves have different ranks, so that ties are between frames only. */
 #define RANK_IDLE EDF_QUEUE_RANK_IDLE
@@ -240,19 +241,39 @@ static EdfItem *take_head(EdfQueue *q, EdfSource *first)
     return item;
 }
 
-/* A head is held, or the next one of the best source has to be. */
-static G_GNUC_NO_INLINE EdfItem *pop_among_held(EdfQueue *q, EdfSource **src)
+static void end_holds(EdfQueue *q)
 {
-    EdfItem *item;
-
     while (q->held[1].rank <= q->now_ns) {
         play_head(q, q->held[1].src);           /* eligible now */
     }
+}
+
+/* A head is held, or the next one of the best source has to be. */
+static G_GNUC_NO_INLINE EdfItem *pop_among_held(EdfQueue *q, EdfSource **src)
+{
+    end_holds(q);
     *src = q->tree[1].src;
-    let_go(q, *src);
-    item = take_head(q, *src);
-    play_head(q, *src);
+    return edf_queue_pop_source(q, *src, q->now_ns);
+}
+
+EdfItem *edf_queue_pop_source(EdfQueue *q, EdfSource *src, uint64_t now_ns)
+{
+    EdfItem *item;
+
+    q->now_ns = now_ns;
+    let_go(q, src);
+    item = take_head(q, src);
+    play_head(q, src);
     return item;
+}
+
+EdfBand edf_queue_peek(EdfQueue *q, uint64_t now_ns)
+{
+    q->now_ns = now_ns;
+    if (G_UNLIKELY(q->held_sources > 0)) {
+        end_holds(q);
+    }
+    return q->tree[1].rank >> RANK_BAND_SHIFT;
 }
 
 EdfItem *edf_queue_pop(EdfQueue *q, uint64_t now_ns, EdfSource **src)

@@ -199,7 +199,19 @@ void rt_tx_sent(RtEndpoint *e, const RtTx *tx)
 
 /* -- In -------------------------------------------------------------------- */
 
-/* Count the transit of a frame; true if it came after its deadline. */
+/* True if it came after its deadline. */
+static bool count_transit(RtEndpoint *e, uint64_t transit_ns,
+                          uint32_t deadline_ns)
+{
+    rt_hist_add(&e->transit, transit_ns);
+    if (transit_ns <= deadline_ns || deadline_ns == 0) {
+        return false;
+    }
+    e->n.missed_pkts++;
+    return true;
+}
+
+/* The same, by two clocks. */
 static bool measure(RtEndpoint *e, uint64_t sent_tai_ns, uint32_t deadline_ns,
                     uint64_t now_tai_ns)
 {
@@ -211,12 +223,7 @@ static bool measure(RtEndpoint *e, uint64_t sent_tai_ns, uint32_t deadline_ns,
         e->n.skewed_pkts++;
         return false;
     }
-    rt_hist_add(&e->transit, transit_ns);
-    if (transit_ns <= deadline_ns || deadline_ns == 0) {
-        return false;
-    }
-    e->n.missed_pkts++;
-    return true;
+    return count_transit(e, transit_ns, deadline_ns);
 }
 
 size_t rt_rx(RtEndpoint *e, uint8_t *frame, size_t len, uint64_t now_tai_ns,
@@ -253,5 +260,30 @@ size_t rt_rx(RtEndpoint *e, uint8_t *frame, size_t len, uint64_t now_tai_ns,
     }
     rt_frame_set_dscp(&f, frame,
                       trailer[RT_TRAILER_OFS_DSCP] & RT_TRAILER_DSCP_MASK);
+    return f.l2_bytes + f.l3_bytes;
+}
+
+size_t rt_rx_beside(RtEndpoint *e, uint8_t *frame, size_t len,
+                    const RtTrailer *t, uint64_t transit_ns, bool *missed,
+                    RtMiss *miss)
+{
+    RtFrame f;
+
+    *missed = false;
+    e->n.received_pkts++;
+    e->n.received_bytes += len;
+    if (!e->cfg.rtvnic || !rt_frame_parse(&f, frame, len) ||
+        f.ip_version == 0) {
+        return len;
+    }
+    e->n.rx_trailer_pkts++;
+    if (count_transit(e, transit_ns, t->deadline_ns)) {
+        *missed = true;
+        miss->trailer = *t;
+        miss->exceeded_ns = transit_ns - t->deadline_ns;
+        miss->l2_bytes = f.l2_bytes;
+        miss->wire_dscp = f.dscp;
+    }
+    rt_frame_set_dscp(&f, frame, t->guest_dscp);
     return f.l2_bytes + f.l3_bytes;
 }

@@ -42,6 +42,46 @@ static void test_exact(void)
     }
 }
 
+/*
+ * Lengths around 2^64 / (8 * 10^9), where bits * 10^9 do not fit into 64 bits
+ * any more, or only what is left of the frame before makes it too much.
+ */
+static void test_exact_beyond_64_bits(void)
+{
+    static const uint64_t rates_bps[] = {
+        9999999967, 99999999977, 1000000000039, EDF_RATE_MAX_BPS - 1,
+    };
+    const uint32_t border_bytes = UINT64_MAX / 8000000000ull;
+    const uint32_t wires_bytes[] = {
+        border_bytes - 2000, border_bytes, border_bytes + 1,
+    };
+
+    for (unsigned r = 0; r < G_N_ELEMENTS(rates_bps); r++) {
+        unsigned within = 0, beyond = 0, by_remainder = 0;
+        U128 bytes = 0;
+        EdfPacer p;
+
+        edf_pacer_init(&p, rates_bps[r], LONGEST_WIRE_BYTES);
+        edf_pacer_resume(&p, START_NS);
+        for (unsigned i = 0; i < 3000; i++) {
+            uint32_t wire_bytes = wires_bytes[i % 3];
+            U128 parts = (U128)wire_bytes * 8000000000ull;
+
+            beyond += parts > UINT64_MAX;
+            by_remainder += parts <= UINT64_MAX &&
+                            parts + p.remainder > UINT64_MAX;
+            within += parts + p.remainder <= UINT64_MAX;
+            edf_pacer_charge(&p, p.next_ns, wire_bytes);
+            bytes += wire_bytes;
+            g_assert_cmpuint(p.next_ns - START_NS, ==,
+                             (uint64_t)(bytes * 8000000000ull / rates_bps[r]));
+        }
+        g_assert_cmpuint(within, >, 100);
+        g_assert_cmpuint(beyond, >, 100);
+        g_assert_cmpuint(by_remainder, >, 100);
+    }
+}
+
 /* Late by up to the longest frame: nothing is lost. */
 static void test_lateness_is_made_good(void)
 {
@@ -125,6 +165,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/edf-pacer/exact", test_exact);
+    g_test_add_func("/edf-pacer/exact-beyond-64-bits",
+                    test_exact_beyond_64_bits);
     g_test_add_func("/edf-pacer/lateness-is-made-good",
                     test_lateness_is_made_good);
     g_test_add_func("/edf-pacer/lateness-is-limited", test_lateness_is_limited);

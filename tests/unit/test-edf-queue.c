@@ -164,6 +164,37 @@ static Frame *do_pop(Bed *bed)
     return expected;
 }
 
+/* The band of what leaves next, if it is eligible. */
+static void do_peek(Bed *bed)
+{
+    EdfBand band = edf_queue_peek(&bed->q, bed->now_ns);
+    Frame *f = model_next(bed);
+
+    if (!f) {
+        g_assert_cmpint(band, ==, EDF_BAND_NONE);
+    } else if (bed->policy == EDF_QUEUE_FIFO) {
+        g_assert_cmpint(band, !=, EDF_BAND_NONE);
+    } else if (bed->policy == EDF_QUEUE_STRICT) {
+        g_assert_true((band == EDF_BAND_BEST_EFFORT) ==
+                      (f->band == EDF_BAND_BEST_EFFORT));
+    } else {
+        g_assert_cmpint(band, ==, f->eligible_ns > bed->now_ns ? EDF_BAND_HELD
+                                                               : f->band);
+    }
+}
+
+/* Not whose turn it is, but the first of @s. */
+static void do_pop_source(Bed *bed, int s)
+{
+    Frame *head = model_head(bed, s);
+
+    if (head && !bed->sources[s].blocked) {
+        g_assert_true(edf_queue_pop_source(&bed->q, &bed->sources[s],
+                                           bed->now_ns) == &head->item);
+        head->source = -1;
+    }
+}
+
 /* As a backend that refuses: the frame goes back, mostly its source waits. */
 static void do_refuse(Bed *bed)
 {
@@ -221,7 +252,11 @@ static void step(Bed *bed)
         edf_queue_unblock(&bed->q, &bed->sources[s]);
     } else if (what < 230) {
         do_refuse(bed);
-    } else if (what < 630) {
+    } else if (what < 280) {
+        do_peek(bed);
+    } else if (what < 330) {
+        do_pop_source(bed, s);
+    } else if (what < 710) {
         do_push(bed, s);
     } else {
         do_pop(bed);
@@ -327,6 +362,51 @@ static void test_order(void)
     check_order(EDF_QUEUE_FIFO, "abcdefghi");
 }
 
+static void expect_peek(EdfQueue *q, uint64_t now_ns, EdfBand band)
+{
+    g_assert_cmpint(edf_queue_peek(q, now_ns), ==, band);
+}
+
+/* A look takes nothing; what becomes eligible meanwhile is seen. */
+static void test_peek(void)
+{
+    EdfSource src[3] = { { 0 } }, *from;
+    EdfItem early, next, best_effort, deadline;
+    EdfQueue q;
+
+    edf_queue_init(&q, EDF_QUEUE_EDF);
+    for (unsigned i = 0; i < G_N_ELEMENTS(src); i++) {
+        edf_queue_attach(&q, &src[i]);
+    }
+    expect_peek(&q, 0, EDF_BAND_NONE);
+    edf_queue_push(&q, &src[0], &early, EDF_BAND_ADMITTED,
+                   (EdfTurn) { 20, 10 });
+    edf_queue_push(&q, &src[0], &next, EDF_BAND_ADMITTED,
+                   (EdfTurn) { 40, 30 });
+    expect_peek(&q, 0, EDF_BAND_HELD);
+    edf_queue_push(&q, &src[1], &best_effort, EDF_BAND_BEST_EFFORT,
+                   (EdfTurn) { 0 });
+    expect_peek(&q, 1, EDF_BAND_BEST_EFFORT);
+    edf_queue_push(&q, &src[2], &deadline, EDF_BAND_DEADLINE,
+                   (EdfTurn) { 5, 0 });
+    expect_peek(&q, 2, EDF_BAND_DEADLINE);
+    expect_peek(&q, 10, EDF_BAND_ADMITTED);
+    g_assert_cmpuint(q.len_pkts, ==, 4);
+
+    g_assert_true(edf_queue_pop_source(&q, &src[1], 10) == &best_effort);
+    g_assert_true(edf_queue_pop_source(&q, &src[0], 10) == &early);
+    expect_peek(&q, 10, EDF_BAND_DEADLINE);
+    /* One that is held can be taken as well. */
+    g_assert_true(edf_queue_pop_source(&q, &src[0], 10) == &next);
+    g_assert_cmpuint(q.held_sources, ==, 0);
+    g_assert_true(edf_queue_pop(&q, 11, &from) == &deadline);
+    expect_peek(&q, 11, EDF_BAND_NONE);
+    for (unsigned i = 0; i < G_N_ELEMENTS(src); i++) {
+        edf_queue_detach(&q, &src[i]);
+    }
+    edf_queue_destroy(&q);
+}
+
 /* A deadline beyond what a rank holds is the last of its band, not the next. */
 static void test_deadline_saturates(void)
 {
@@ -353,6 +433,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/edf-queue/empty", test_empty);
     g_test_add_func("/edf-queue/order", test_order);
+    g_test_add_func("/edf-queue/peek", test_peek);
     g_test_add_func("/edf-queue/deadline-saturates", test_deadline_saturates);
     g_test_add_data_func("/edf-queue/model/edf",
                          GINT_TO_POINTER(EDF_QUEUE_EDF), test_model);
