@@ -13,4 +13,12 @@ typedef const void RtnetClassData;
 typedef void RtnetClassData;
 #endif
 
+/* 10.2 gave it the name of the side that it is on. */
+#if QEMU_VERSION_MAJOR > 10 || (QEMU_VERSION_MAJOR == 10 && \
+                                QEMU_VERSION_MINOR >= 2)
+#define RtnetCharFrontend CharFrontend
+#else
+#define RtnetCharFrontend CharBackend
+#endif
+
 #endif

@@ -3,12 +3,13 @@
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "hw/qdev-properties.h"
+#include "hw/qdev-properties-system.h"
 #include "hw/vmstate-if.h"
 #include "migration/vmstate.h"
 #include "hw/core/qdev-prop-internal.h"
 #include "rtnet/compat.h"
 #include "net/edf/sched-object.h"
-#include "rtvnic-port.h"
+#include "rtvnic-control.h"
 
 #define CHILD_NAME "rt"
 
@@ -20,16 +21,27 @@ static void get_uint32(Object *obj, Visitor *v, const char *name, void *opaque,
     visit_type_uint32(v, name, object_field_prop_ptr(obj, opaque), errp);
 }
 
+/* The NIC is there, and one of its options has changed: the one that was
+ * changed is put back if the daemon does not like it. */
+static void renew(RtvnicPort *rp, void *option, uint32_t before, Error **errp)
+{
+    if (rtvnic_control_is_on(rp) && !rtvnic_control_renew(rp, errp)) {
+        memcpy(option, &before, sizeof(before));
+    }
+}
+
 static void set_deadline_us(Object *obj, Visitor *v, const char *name,
                             void *opaque, Error **errp)
 {
+    uint32_t *option = object_field_prop_ptr(obj, opaque);
     EdfPort *port = RTVNIC_PORT(obj)->port;
-    uint32_t us;
+    uint32_t us, before = *option;
 
     if (visit_type_uint32(v, name, &us, errp) &&
         (port ? edf_port_set_deadline_us(port, us, errp)
               : edf_port_check_deadline_us(us, errp))) {
-        *(uint32_t *)object_field_prop_ptr(obj, opaque) = us;
+        *option = us;
+        renew(RTVNIC_PORT(obj), option, before, errp);
     }
 }
 
@@ -53,13 +65,15 @@ static void get_dscp(Object *obj, Visitor *v, const char *name, void *opaque,
 static void set_dscp(Object *obj, Visitor *v, const char *name, void *opaque,
                      Error **errp)
 {
+    int32_t *option = object_field_prop_ptr(obj, opaque);
     EdfPort *port = RTVNIC_PORT(obj)->port;
-    int32_t dscp;
+    int32_t dscp, before = *option;
 
     if (visit_type_int32(v, name, &dscp, errp) &&
         (port ? edf_port_set_dscp(port, dscp, errp)
               : edf_port_check_dscp(dscp, errp))) {
-        *(int32_t *)object_field_prop_ptr(obj, opaque) = dscp;
+        *option = dscp;
+        renew(RTVNIC_PORT(obj), option, before, errp);
     }
 }
 
@@ -119,6 +133,8 @@ static const Property rtvnic_port_properties[] = {
     DEFINE_PROP_UINT32("source-id", RtvnicPort, source_id, 0),
     DEFINE_PROP_UINT32("max-skew-us", RtvnicPort, max_skew_us,
                        RT_MAX_SKEW_DEFAULT_NS / SCALE_US),
+    DEFINE_PROP_CHR("control", RtvnicPort, control),
+    DEFINE_PROP_STRING("port", RtvnicPort, daemon_port),
 };
 
 static const struct {
@@ -136,9 +152,12 @@ static const struct {
     { "source-id", "Sender in the trailer; 0: last four bytes of the MAC" },
     { "max-skew-us", "How far a sender's clock may be ahead before its frames "
                      "count as skewed" },
+    { "control", "ID of a chardev: the control socket of vhost-user-shmem, if "
+                 "the netdev is one of its ports" },
+    { "port", "Name of that port" },
 };
 
-/* -- For the variants ------------------------------------------------------------ */
+/* -- The child of a NIC ------------------------------------------------------------ */
 
 void rtvnic_port_add(DeviceState *nic)
 {
@@ -158,6 +177,68 @@ uint32_t rtvnic_port_guest_mtu(const RtvnicPort *rp)
 {
     return rp->link_mtu - (rp->trailer ? RT_TRAILER_BYTES : 0);
 }
+
+/* -- Behind vhost-user-shmem ------------------------------------------------------- */
+
+static bool is_vhost_user(const NetClientState *netdev)
+{
+    return netdev->info->type == NET_CLIENT_DRIVER_VHOST_USER;
+}
+
+static bool check_control(RtvnicPort *rp, ObjectClass *nic_class,
+                          const NetClientState *netdev, Error **errp)
+{
+    bool control = qemu_chr_fe_backend_connected(&rp->control);
+
+    if (!is_vhost_user(netdev)) {
+        if (control || rp->daemon_port) {
+            error_setg(errp, "control= and port= are for a netdev of type "
+                       "vhost-user, and '%s' is none: leave them out",
+                       netdev->name);
+        }
+        return !control && !rp->daemon_port;
+    }
+    if (!object_class_dynamic_cast(nic_class, "virtio-net-device")) {
+        error_setg(errp, "netdev '%s' is a vhost-user back end, which needs a "
+                   "virtio NIC: use rtvnic", netdev->name);
+        return false;
+    }
+    if (!control || !rp->daemon_port) {
+        error_setg(errp, "netdev '%s' is a vhost-user back end, which sends "
+                   "past QEMU: if it is vhost-user-shmem, add "
+                   "control=CHARDEV of its control socket and port=NAME of "
+                   "its port, and it does what is real-time", netdev->name);
+        return false;
+    }
+    if (rp->scheduler) {
+        error_setg(errp, "scheduler=%s is QEMU's, and vhost-user-shmem "
+                   "schedules what netdev '%s' sends: leave it out",
+                   rp->scheduler, netdev->name);
+        return false;
+    }
+    return true;
+}
+
+/* The daemon checks what depends on others; this is what it would not see. */
+static bool plug_control(RtvnicPort *rp, NICConf *conf, Error **errp)
+{
+    if (rp->period_us && !rp->deadline_us) {
+        error_setg(errp, "period-us declares how often frames with a deadline "
+                   "come; give deadline-us, too");
+        return false;
+    }
+    if (!qdev_realize(DEVICE(rp), NULL, errp)) {
+        return false;
+    }
+    if (!rtvnic_control_start(rp, errp)) {
+        qdev_unrealize(DEVICE(rp));
+        return false;
+    }
+    rp->conf = conf;
+    return true;
+}
+
+/* -- For the variants ------------------------------------------------------------ */
 
 bool rtvnic_port_plug(DeviceState *nic, ObjectClass *nic_class, NICConf *conf,
                       Error **errp)
@@ -195,6 +276,12 @@ bool rtvnic_port_plug(DeviceState *nic, ObjectClass *nic_class, NICConf *conf,
         error_setg(errp, "late=drop needs a deadline-us to be late for");
         return false;
     }
+    if (!check_control(rp, nic_class, netdev, errp)) {
+        return false;
+    }
+    if (is_vhost_user(netdev)) {
+        return plug_control(rp, conf, errp);
+    }
     if (rp->scheduler) {
         cfg.sched = edf_scheduler_find(rp->scheduler, errp);
         if (!cfg.sched) {
@@ -222,7 +309,7 @@ void rtvnic_port_set_mac(DeviceState *nic, const MACAddr *mac)
 {
     RtvnicPort *rp = rtvnic_port_of(nic);
 
-    if (!rp->source_id) {
+    if (rp->port && !rp->source_id) {
         rp->port->sp.ep.cfg.source_id = rt_source_id_from_mac(mac->a);
     }
 }
@@ -231,6 +318,11 @@ void rtvnic_port_unplug(DeviceState *nic)
 {
     RtvnicPort *rp = rtvnic_port_of(nic);
 
+    if (!rp->port) {
+        rtvnic_control_stop(rp);
+        qdev_unrealize(DEVICE(rp));
+        return;
+    }
     rp->conf->peers.ncs[0] = NULL;
     qdev_unrealize(DEVICE(rp));
     edf_port_free(rp->port);
@@ -243,15 +335,27 @@ void rtvnic_port_unplug(DeviceState *nic)
  * Frames that wait, in a section of their own: the variant's is its NIC
  * model's.
  */
+static bool frames_wait_here(void *opaque)
+{
+    return ((RtvnicPort *)opaque)->port;
+}
+
 static const VMStateDescription vmstate_rtvnic_port = {
     .name = "rtvnic-port",
     .version_id = 1,
     .minimum_version_id = 1,
+    .needed = frames_wait_here,
     .fields = (const VMStateField[]) {
         VMSTATE_STRUCT_POINTER(port, RtvnicPort, vmstate_edf_port, EdfPort),
         VMSTATE_END_OF_LIST()
     },
 };
+
+/* What became of its contract with vhost-user-shmem. */
+static char *get_contract(Object *obj, Error **errp)
+{
+    return rtvnic_control_state(RTVNIC_PORT(obj));
+}
 
 /* Sections are told apart by the place of the NIC, as its own section is. */
 static char *rtvnic_port_get_id(VMStateIf *obj)
@@ -270,6 +374,10 @@ static void rtvnic_port_class_init(ObjectClass *oc, RtnetClassData *data)
     dc->vmsd = &vmstate_rtvnic_port;
     VMSTATE_IF_CLASS(oc)->get_id = rtvnic_port_get_id;
     device_class_set_props(dc, rtvnic_port_properties);
+    object_class_property_add_str(oc, "contract", get_contract, NULL);
+    object_class_property_set_description(oc, "contract",
+        "What became of its contract with vhost-user-shmem: none, registered, "
+        "disconnected, or why it was refused");
     for (size_t i = 0; i < ARRAY_SIZE(descriptions); i++) {
         object_class_property_set_description(oc, descriptions[i].name,
                                               descriptions[i].description);
