@@ -11,6 +11,7 @@
 #include "parse.h"
 
 #define PORT_PREFIX "port "
+#define TENANT_PREFIX "tenant "
 
 #define FILE_ERROR(error, ...) \
     g_set_error(error, DAEMON_CONFIG_ERROR, 0, __VA_ARGS__)
@@ -174,6 +175,29 @@ static bool read_port(Reader *r, const char *group, GError **error)
     return done;
 }
 
+static bool set_tenant_key(Reader *r, void *opaque, const char *key,
+                           const char *value, GError **error)
+{
+    return tenant_settings_set(opaque, key, value, error);
+}
+
+static bool read_tenant(Reader *r, const char *group, GError **error)
+{
+    const char *name = group + strlen(TENANT_PREFIX);
+    TenantSettings settings = { 0 };
+
+    if (!port_name_check(name, error)) {
+        g_prefix_error(error, "%s:%u: tenant: ", r->name,
+                       line_of(r, group, NULL));
+        return false;
+    }
+    if (!read_keys(r, group, set_tenant_key, &settings, error)) {
+        return false;
+    }
+    daemon_config_set_tenant(r->config, name, &settings);
+    return true;
+}
+
 static bool read_group(Reader *r, const char *group, GError **error)
 {
     if (!strcmp(group, "daemon")) {
@@ -185,9 +209,12 @@ static bool read_group(Reader *r, const char *group, GError **error)
     if (g_str_has_prefix(group, PORT_PREFIX)) {
         return read_port(r, group, error);
     }
+    if (g_str_has_prefix(group, TENANT_PREFIX)) {
+        return read_tenant(r, group, error);
+    }
     FILE_ERROR(error, "%s:%u: there is no group [%s]: the groups are [daemon], "
-               "[port NAME] and [fdb]", r->name, line_of(r, group, NULL),
-               group);
+               "[tenant NAME], [port NAME] and [fdb]", r->name,
+               line_of(r, group, NULL), group);
     return false;
 }
 
@@ -250,6 +277,21 @@ static void write_port(GKeyFile *keys, const ConfigPort *p)
     }
 }
 
+/* The group is there even if it has no keys. */
+static void write_tenant(GKeyFile *keys, const ConfigTenant *t)
+{
+    g_autofree char *group = g_strconcat(TENANT_PREFIX, t->name, NULL);
+
+    g_key_file_set_string(keys, group, "guarantee-bps", "0");
+    for (const char *const *key = tenant_settings_keys(); *key; key++) {
+        g_autofree char *value = tenant_settings_get(&t->settings, *key);
+
+        if (value) {
+            g_key_file_set_string(keys, group, *key, value);
+        }
+    }
+}
+
 char *config_file_text(const DaemonConfig *c)
 {
     g_autoptr(GKeyFile) keys = g_key_file_new();
@@ -260,6 +302,9 @@ char *config_file_text(const DaemonConfig *c)
         if (value) {
             g_key_file_set_string(keys, "daemon", w->key, value);
         }
+    }
+    for (unsigned i = 0; i < c->tenants->len; i++) {
+        write_tenant(keys, g_ptr_array_index(c->tenants, i));
     }
     for (unsigned i = 0; i < c->ports->len; i++) {
         write_port(keys, g_ptr_array_index(c->ports, i));

@@ -26,9 +26,10 @@ struct Control {
     void *opaque;
     unsigned source;            /* accepts, or waits to do so again */
     GPtrArray *clients;
+    ControlClient *caller;      /* of the method that runs */
 };
 
-typedef struct Client {
+typedef struct ControlClient {
     Control *control;
     int fd;
     GByteArray *in;             /* at most one line that is not whole */
@@ -36,7 +37,10 @@ typedef struct Client {
     size_t out_sent;            /* bytes of out */
     bool skips;                 /* the line is too long: to its end */
     bool ended;                 /* nothing more comes */
-    unsigned reads, writes, works;      /* sources, or 0 */
+    bool cut;                   /* to be ended as soon as nobody uses it */
+    unsigned reads, writes, works, hangs;       /* sources, or 0 */
+    void (*gone)(void *opaque); /* NULL: it is not kept */
+    void *gone_opaque;
 } Client;
 
 G_DEFINE_QUARK(vus-control-error-quark, control_error)
@@ -63,6 +67,10 @@ static void free_client(void *opaque)
     drop_source(&c->reads);
     drop_source(&c->writes);
     drop_source(&c->works);
+    drop_source(&c->hangs);
+    if (c->gone) {
+        c->gone(c->gone_opaque);
+    }
     g_byte_array_unref(c->in);
     g_byte_array_unref(c->out);
     close(c->fd);
@@ -101,20 +109,28 @@ static bool client_flush(Client *c)
     return true;
 }
 
-/* Takes @answer.  False: the client leaves too many unread, or is gone. */
+/* False: the client leaves too many unread, or is gone. */
+static bool client_send(Client *c, const char *line)
+{
+    if (unread_bytes(c) > CONTROL_MAX_UNREAD_BYTES) {
+        g_warning("a client of the control socket%s leaves %zu bytes of "
+                  "%sanswers unread and is cut off",
+                  c->gone ? " that watches" : "", unread_bytes(c),
+                  c->gone ? "events and " : "");
+        return false;
+    }
+    g_byte_array_append(c->out, (const guint8 *)line, strlen(line));
+    g_byte_array_append(c->out, (const guint8 *)"\n", 1);
+    return client_flush(c);
+}
+
+/* Takes @answer. */
 static bool client_answer(Client *c, char *answer)
 {
-    bool reads = unread_bytes(c) <= CONTROL_MAX_UNREAD_BYTES;
+    bool sent = client_send(c, answer);
 
-    if (reads) {
-        g_byte_array_append(c->out, (const guint8 *)answer, strlen(answer));
-        g_byte_array_append(c->out, (const guint8 *)"\n", 1);
-    } else {
-        g_warning("a client of the control socket leaves %zu bytes of "
-                  "answers unread and is cut off", unread_bytes(c));
-    }
     g_free(answer);
-    return reads && client_flush(c);
+    return sent;
 }
 
 /* -- Clients: in ----------------------------------------------------------- */
@@ -139,14 +155,16 @@ static bool is_blank(const uint8_t *line, size_t bytes)
 /* A whole line, with its newline. */
 static bool client_handle_line(Client *c, size_t bytes)
 {
-    const Control *control = c->control;
+    Control *control = c->control;
     char *answer;
 
     if (is_blank(c->in->data, bytes)) {
         return true;
     }
+    control->caller = c;
     answer = rpc_answer(control->methods, control->opaque,
                         (const char *)c->in->data, bytes);
+    control->caller = NULL;
     return !answer || client_answer(c, answer);
 }
 
@@ -207,7 +225,8 @@ static bool client_read(Client *c)
 
 static void client_go_on(Client *c, bool alive)
 {
-    if (!alive || (c->ended && c->in->len == 0 && unread_bytes(c) == 0)) {
+    if (!alive || c->cut || (c->ended && !c->gone && c->in->len == 0 &&
+                             unread_bytes(c) == 0)) {
         client_end(c);
     } else {
         client_watch(c);
@@ -241,6 +260,15 @@ static gboolean on_more(void *opaque)
     return G_SOURCE_REMOVE;
 }
 
+static gboolean on_hung_up(int fd, GIOCondition condition, void *opaque)
+{
+    Client *c = opaque;
+
+    c->hangs = 0;
+    client_end(c);
+    return G_SOURCE_REMOVE;
+}
+
 /* Wait for what can happen next: with a line at hand, not for more of them. */
 static void client_watch(Client *c)
 {
@@ -256,6 +284,41 @@ static void client_watch(Client *c)
     if (unread_bytes(c) > 0 && !c->writes) {
         c->writes = g_unix_fd_add(c->fd, G_IO_OUT, on_writable, c);
     }
+    /* It says nothing more, and may still listen. */
+    if (c->ended && c->gone && !c->hangs) {
+        c->hangs = g_unix_fd_add(c->fd, G_IO_HUP, on_hung_up, c);
+    }
+}
+
+/* -- For methods ----------------------------------------------------------- */
+
+ControlClient *control_caller(const Control *c)
+{
+    return c->caller;
+}
+
+void control_keep(ControlClient *c, void (*gone)(void *opaque), void *opaque)
+{
+    g_assert(!c->gone);
+    c->gone = gone;
+    c->gone_opaque = opaque;
+}
+
+bool control_is_kept(const ControlClient *c)
+{
+    return c->gone;
+}
+
+void control_notify(ControlClient *c, const char *line)
+{
+    if (c->cut) {
+        return;
+    }
+    c->cut = !client_send(c, line);
+    if (c->cut && !c->works) {
+        c->works = g_idle_add_full(G_PRIORITY_DEFAULT, on_more, c, NULL);
+    }
+    client_watch(c);
 }
 
 /* -- Who comes ------------------------------------------------------------- */

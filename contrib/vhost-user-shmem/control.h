@@ -5,7 +5,10 @@
  * Whatever clients do, the main loop goes on: nothing blocks, at most one line
  * of each client is worked on before others have their turn, and each has
  * limits.  A line that is too long is answered with an error and skipped; a
- * client that does not read its answers is cut off.
+ * client that does not read what it is sent is cut off.
+ *
+ * A method may keep the client that called it, to send it lines of its own
+ * (notifications) beside the answers.
  *
  * Threads: the control thread, with GLib's default main context.
  */
@@ -36,5 +39,22 @@ void control_serve(Control *c, const RpcMethod *methods, void *opaque);
 
 /* Cuts all clients off and removes the socket. */
 void control_free(Control *c);
+
+/* -- For methods ----------------------------------------------------------- */
+
+typedef struct ControlClient ControlClient;
+
+/* Who has called the method that runs; NULL: none does. */
+ControlClient *control_caller(const Control *c);
+
+/* It stays until it is gone, also with nothing more to say; @gone is called
+ * then.  Not twice for one client. */
+void control_keep(ControlClient *client, void (*gone)(void *opaque),
+                  void *opaque);
+bool control_is_kept(const ControlClient *client);
+
+/* A line, which is given an end.  Nothing waits: if it leaves too many unread
+ * it is cut off, but not before the caller has returned. */
+void control_notify(ControlClient *client, const char *line);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "admission.h"
 #include "daemon-config.h"
 #include "parse.h"
 #include "switch.h"
@@ -29,6 +30,14 @@ static void free_port(void *opaque)
     g_free(p);
 }
 
+static void free_tenant(void *opaque)
+{
+    ConfigTenant *t = opaque;
+
+    g_free(t->name);
+    g_free(t);
+}
+
 static void free_address(void *opaque)
 {
     ConfigAddress *a = opaque;
@@ -43,6 +52,7 @@ DaemonConfig *daemon_config_new(void)
 
     switch_config_init(&c->sw);
     c->ports = g_ptr_array_new_with_free_func(free_port);
+    c->tenants = g_ptr_array_new_with_free_func(free_tenant);
     c->addresses = g_ptr_array_new_with_free_func(free_address);
     return c;
 }
@@ -53,6 +63,7 @@ void daemon_config_free(DaemonConfig *c)
         g_free(c->sw.state_dir);
         g_free(c->control);
         g_ptr_array_unref(c->ports);
+        g_ptr_array_unref(c->tenants);
         g_ptr_array_unref(c->addresses);
         g_free(c);
     }
@@ -221,6 +232,39 @@ char *daemon_config_get(const DaemonConfig *c, const char *key)
                            *(const unsigned *)((const char *)c + word->at));
 }
 
+/* -- Tenants --------------------------------------------------------------- */
+
+ConfigTenant *daemon_config_find_tenant(const DaemonConfig *c,
+                                        const char *name)
+{
+    for (unsigned i = 0; i < c->tenants->len; i++) {
+        ConfigTenant *t = g_ptr_array_index(c->tenants, i);
+
+        if (!strcmp(t->name, name)) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+void daemon_config_set_tenant(DaemonConfig *c, const char *name,
+                              const TenantSettings *settings)
+{
+    ConfigTenant *t = daemon_config_find_tenant(c, name);
+
+    if (!t) {
+        t = g_new0(ConfigTenant, 1);
+        t->name = g_strdup(name);
+        g_ptr_array_add(c->tenants, t);
+    }
+    t->settings = *settings;
+}
+
+void daemon_config_remove_tenant(DaemonConfig *c, const char *name)
+{
+    g_ptr_array_remove(c->tenants, daemon_config_find_tenant(c, name));
+}
+
 /* -- Ports and addresses --------------------------------------------------- */
 
 ConfigPort *daemon_config_find_port(const DaemonConfig *c, const char *name)
@@ -292,6 +336,20 @@ static bool check_mirrored(const DaemonConfig *c, const ConfigPort *p,
     return true;
 }
 
+static bool check_tenant(const DaemonConfig *c, const ConfigPort *p,
+                         GError **error)
+{
+    const char *name = p->settings.tenant;
+
+    if (name && !daemon_config_find_tenant(c, name)) {
+        CONFIG_ERROR(error, "port %s: there is no tenant '%s': add [tenant "
+                     "%s] (vusctl tenant set), or leave out tenant=", p->name,
+                     name, name);
+        return false;
+    }
+    return true;
+}
+
 /* Two ports that would get into each other's way. */
 static bool check_pair(const DaemonConfig *c, const ConfigPort *p,
                        const ConfigPort *q, GError **error)
@@ -325,7 +383,7 @@ static bool check_ports(const DaemonConfig *c, GError **error)
             g_prefix_error(error, "port %s: ", p->name);
             return false;
         }
-        if (!check_mirrored(c, p, error)) {
+        if (!check_mirrored(c, p, error) || !check_tenant(c, p, error)) {
             return false;
         }
         if (c->control && !g_strcmp0(p->settings.socket, c->control)) {
@@ -337,6 +395,24 @@ static bool check_ports(const DaemonConfig *c, GError **error)
             if (!check_pair(c, g_ptr_array_index(c->ports, k), p, error)) {
                 return false;
             }
+        }
+    }
+    return true;
+}
+
+static bool check_tenants(const DaemonConfig *c, GError **error)
+{
+    if (c->tenants->len > SWITCH_MAX_TENANTS) {
+        CONFIG_ERROR(error, "%u tenants are too many: there can be %d",
+                     c->tenants->len, SWITCH_MAX_TENANTS);
+        return false;
+    }
+    for (unsigned i = 0; i < c->tenants->len; i++) {
+        const ConfigTenant *t = g_ptr_array_index(c->tenants, i);
+
+        if (!port_name_check(t->name, error)) {
+            g_prefix_error(error, "tenant %s: ", t->name);
+            return false;
         }
     }
     return true;
@@ -366,8 +442,9 @@ static bool check_addresses(const DaemonConfig *c, GError **error)
 
 bool daemon_config_check(const DaemonConfig *c, GError **error)
 {
-    return switch_config_check(&c->sw, error) && check_ports(c, error) &&
-           check_addresses(c, error);
+    return switch_config_check(&c->sw, error) && check_tenants(c, error) &&
+           check_ports(c, error) && check_addresses(c, error) &&
+           admission_check(c, error);
 }
 
 void daemon_config_foreach_missing(const DaemonConfig *c,

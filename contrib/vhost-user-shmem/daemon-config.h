@@ -18,6 +18,11 @@ typedef struct ConfigPort {
     PortSettings settings;
 } ConfigPort;
 
+typedef struct ConfigTenant {
+    char *name;
+    TenantSettings settings;
+} ConfigTenant;
+
 typedef struct ConfigAddress {
     uint8_t mac[6];
     uint16_t vlan;              /* 0: untagged */
@@ -28,6 +33,7 @@ typedef struct DaemonConfig {
     SwitchConfig sw;
     char *control;              /* path of the control socket, or NULL */
     GPtrArray *ports;           /* of ConfigPort, in the order to be added */
+    GPtrArray *tenants;         /* of ConfigTenant, in the order to be added */
     GPtrArray *addresses;       /* of ConfigAddress */
 } DaemonConfig;
 
@@ -55,6 +61,16 @@ typedef struct DaemonWord {
 
 /* All of them; ends with a NULL key. */
 const DaemonWord *daemon_config_words(void);
+
+/* -- Tenants --------------------------------------------------------------- */
+
+ConfigTenant *daemon_config_find_tenant(const DaemonConfig *c,
+                                        const char *name);
+
+/* One that is there takes the new settings. */
+void daemon_config_set_tenant(DaemonConfig *c, const char *name,
+                              const TenantSettings *settings);
+void daemon_config_remove_tenant(DaemonConfig *c, const char *name);
 
 /* -- Ports and addresses --------------------------------------------------- */
 

@@ -43,6 +43,14 @@
       "sent by a port that only mirrors") \
     X(DOWN, "down", \
       "the receiver is not connected, or not ready") \
+    X(TX_LIMIT, "tx-limit", \
+      "beyond the sender's tx-limit=, and it cannot be made to wait") \
+    X(MTU, "mtu", \
+      "longer than the link-mtu= of a port with a rate or an rtvnic") \
+    X(QUEUE_FULL, "queue-full", \
+      "too many wait for the rate of the receiver's port already") \
+    X(LATE, "late", \
+      "its deadline passed while it waited, and its sender has late=drop") \
     X(RX_FULL, "rx-full", \
       "the receiver has made too few buffers available") \
     X(RX_SHORT, "rx-short", \

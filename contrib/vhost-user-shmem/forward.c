@@ -10,8 +10,12 @@
  *
  * Threads: a Forwarder belongs to one thread.
  */
+#include "clock.h"
 #include "decide.h"
+#include "deliver.h"
 #include "flood.h"
+#include "rt-port.h"
+#include "schedule.h"
 #include "spoof.h"
 #include "vlan.h"
 
@@ -34,90 +38,53 @@ void forwarder_free(Forwarder *fw)
 
 /* -- Out ------------------------------------------------------------------- */
 
-/* Spreads flows over the queues of a guest that has several; those of one flow
- * stay in order. */
-static unsigned frame_hash(const Frame *f)
+static void hand_over(Forwarder *fw, const Port *in, Port *out,
+                      const Frame *const *frames, unsigned n)
 {
-    const uint8_t *ip = f->head + 14;
-    uint32_t hash = 0, word;
-    unsigned i, end = 12;
-
-    if (f->head[12] == 0x08 && f->head[13] == 0x00 && f->head_bytes >= 38) {
-        /* Addresses and, of TCP and UDP, ports, unless it is a fragment. */
-        end = 14 + (ip[6] & 0x3f || ip[7] || (ip[0] & 0x0f) != 5 ||
-                    (ip[9] != 6 && ip[9] != 17) ? 20 : 24);
-        i = 14 + 12;
-    } else if (f->head[12] == 0x86 && f->head[13] == 0xdd &&
-               f->head_bytes >= 58) {
-        end = 14 + (ip[6] == 6 || ip[6] == 17 ? 44 : 40);
-        i = 14 + 8;
-    } else {
-        i = 0;
-    }
-    for (; i < end; i += sizeof(word)) {
-        memcpy(&word, f->head + i, sizeof(word));
-        hash = (hash ^ word) * 0x9e3779b1u;
-        hash ^= hash >> 15;
-    }
-    return hash >> 8;
-}
-
-static void deliver_to_queues(Forwarder *fw, Port *out,
-                              const Frame *const *frames, unsigned n)
-{
-    PortCounters *counters = &fw->counters[out->id];
-    const Frame *some[EGRESS_BURST];
-
-    if (G_LIKELY(out->egress_queues == 1)) {
-        out->ops->egress(out, 0, frames, n, &fw->egress_scratch, counters);
+    if (G_UNLIKELY(out->queue)) {
+        schedule_put(fw, in, out, frames, n);
         return;
     }
-    for (unsigned q = 0; q < out->egress_queues; q++) {
-        unsigned some_n = 0;
-
-        for (unsigned i = 0; i < n; i++) {
-            if (frame_hash(frames[i]) % out->egress_queues == q) {
-                some[some_n++] = frames[i];
-            }
-        }
-        if (some_n > 0) {
-            out->ops->egress(out, q, some, some_n, &fw->egress_scratch,
-                             counters);
-        }
+    if (G_UNLIKELY(in->rt)) {
+        rt_passed(in, frames, n, clock_now_ns());
     }
+    deliver(fw, out, frames, n);
 }
 
 /* Some may be more than the receiver can take: those go one by one. */
-static void deliver_converted(Forwarder *fw, Port *out, const Outbox *box)
+static void hand_over_converted(Forwarder *fw, const Port *in, Port *out,
+                                const Outbox *box)
 {
+    /* A long one would hold up all that wait for a link. */
+    uint8_t accepted = out->offloads_accepted &
+                       (out->queue ? OFFLOAD_CSUM : UINT8_MAX);
     unsigned done = 0;
 
     for (unsigned i = 0; i < box->n; i++) {
         const Frame *const *parts;
         unsigned n;
 
-        if (!(offload_needs(box->frame[i]) & ~out->offloads_accepted)) {
+        if (!(offload_needs(box->frame[i]) & ~accepted)) {
             continue;
         }
         if (i > done) {
-            deliver_to_queues(fw, out, box->frame + done, i - done);
+            hand_over(fw, in, out, box->frame + done, i - done);
         }
         done = i + 1;
-        n = offload_convert(fw->offload, box->frame[i],
-                            out->offloads_accepted, &parts);
+        n = offload_convert(fw->offload, box->frame[i], accepted, &parts);
         if (n == 0) {
             counter_add(&fw->counters[out->id].drops[DROP_SEGMENT], 1);
         }
         for (unsigned at = 0; at < n; at += EGRESS_BURST) {
-            deliver_to_queues(fw, out, parts + at, MIN(n - at, EGRESS_BURST));
+            hand_over(fw, in, out, parts + at, MIN(n - at, EGRESS_BURST));
         }
     }
     if (box->n > done) {
-        deliver_to_queues(fw, out, box->frame + done, box->n - done);
+        hand_over(fw, in, out, box->frame + done, box->n - done);
     }
 }
 
-static void deliver(Forwarder *fw, unsigned id)
+static void empty_outbox(Forwarder *fw, const Port *in, unsigned id)
 {
     Port *out = datapath_port(fw->dp, id);
     Outbox *box = &fw->outbox[id];
@@ -125,9 +92,9 @@ static void deliver(Forwarder *fw, unsigned id)
     if (G_UNLIKELY(!out || out->egress_queues == 0)) {
         counter_add(&fw->counters[id].drops[DROP_DOWN], box->n);
     } else if (G_UNLIKELY(box->offloads)) {
-        deliver_converted(fw, out, box);
+        hand_over_converted(fw, in, out, box);
     } else {
-        deliver_to_queues(fw, out, box->frame, box->n);
+        hand_over(fw, in, out, box->frame, box->n);
     }
     box->n = 0;
     box->offloads = false;
@@ -316,7 +283,7 @@ static void forward_switched(Forwarder *fw, const Port *in)
     }
 }
 
-void forward_burst(Forwarder *fw, const Port *in)
+void forward_burst(Forwarder *fw, Port *in)
 {
     PortCounters *counters = &fw->counters[in->id];
     uint64_t bytes = 0;
@@ -326,13 +293,19 @@ void forward_burst(Forwarder *fw, const Port *in)
     }
     counter_add(&counters->ingress_pkts, fw->burst.n);
     counter_add(&counters->ingress_bytes, bytes);
+    if (G_UNLIKELY(port_is_limited(in))) {
+        port_charge(in, bytes, fw->burst.n, clock_now_ns());
+    }
+    if (G_UNLIKELY(in->rt)) {
+        rt_accept(fw, in);
+    }
     if (in->only_peer) {
         forward_to_peer(fw, in);
     } else {
         forward_switched(fw, in);
     }
     for (unsigned i = 0; i < fw->touched_n; i++) {
-        deliver(fw, fw->touched[i]);
+        empty_outbox(fw, in, fw->touched[i]);
     }
     fw->touched_n = 0;
 }

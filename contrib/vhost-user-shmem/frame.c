@@ -75,6 +75,29 @@ void frame_gather(const Frame *f, uint8_t *to)
     }
 }
 
+void frame_copy_end(const Frame *f, uint8_t *to, uint32_t bytes)
+{
+    uint32_t skip = f->bytes - bytes, from_head = 0;
+    Cursor c = {
+        .segment = f->rest, .offset = f->rest_offset, .left = UINT_MAX,
+    };
+
+    if (skip < f->head_bytes) {
+        from_head = MIN(bytes, f->head_bytes - skip);
+        memcpy(to, f->head + skip, from_head);
+        skip = f->head_bytes;
+    }
+    if (from_head < bytes) {
+        for (skip -= f->head_bytes; skip > 0 && cursor_has(&c);) {
+            uint32_t n = MIN(skip, c.segment->bytes - c.offset);
+
+            c.offset += n;
+            skip -= n;
+        }
+        cursor_read(&c, to + from_head, bytes - from_head);
+    }
+}
+
 /* -- Write ----------------------------------------------------------------- */
 
 /* What is left of a frame to be written: header, head, rest. */

@@ -39,6 +39,7 @@ typedef struct Frame {
     uint32_t head_bytes;        /* of them in head */
     /* Where the rest begins; valid as long as the burst it came with. */
     const VringSegment *rest;
+    const struct RtBeside *beside;  /* NULL: it has no deadline */
     uint32_t rest_offset;
     struct virtio_net_hdr vnet;
     uint8_t head[FRAME_HEAD_BYTES + FRAME_HEAD_ROOM];
@@ -91,6 +92,7 @@ static inline bool frame_read(Frame *f, const VringBurst *b,
     }
     f->bytes = chain->bytes - vnet_bytes;
     f->head_bytes = MIN(f->bytes, FRAME_HEAD_BYTES);
+    f->beside = NULL;
     if (G_UNLIKELY(chain->segments != 1)) {
         frame_read_segments(f, b, chain, vnet_bytes);
         return true;
@@ -104,6 +106,9 @@ static inline bool frame_read(Frame *f, const VringBurst *b,
 
 /* All of it, f->bytes, to @to; the sender may write to the rest meanwhile. */
 void frame_gather(const Frame *f, uint8_t *to);
+
+/* Its last @bytes, of which it has to have so many. */
+void frame_copy_end(const Frame *f, uint8_t *to, uint32_t bytes);
 
 /* -- Into the receiver's --------------------------------------------------- */
 

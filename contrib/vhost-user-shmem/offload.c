@@ -327,6 +327,7 @@ static unsigned segment(Offload *o, const Frame *f, const FrameHeaders *h)
         to->bytes = headers + part;
         to->head_bytes = headers;
         to->rest = &o->piece;
+        to->beside = f->beside;
         to->rest_offset = headers + offset;
         to->vnet = (struct virtio_net_hdr) { 0 };
         memcpy(to->head, f->head, headers);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <inttypes.h>
 #include <string.h>
 
 #include "parse.h"
@@ -56,6 +57,77 @@ bool parse_number(const char *text, unsigned min, unsigned max, unsigned *to,
     *to = value;
     return true;
 }
+
+/* -- Rates ----------------------------------------------------------------- */
+
+static const char rate_unit[] = "kMGT";
+
+/* "2.5M": digits, maybe a point and digits, maybe a unit. */
+static bool read_rate(const char *text, uint64_t max, uint64_t *to)
+{
+    const char *p = text, *unit;
+    unsigned decimals = 0;
+    uint64_t value = 0;
+    bool point = false;
+
+    for (; g_ascii_isdigit(*p) || (*p == '.' && !point); p++) {
+        if (*p == '.') {
+            point = true;
+        } else if (!g_uint64_checked_mul(&value, value, 10) ||
+                   !g_uint64_checked_add(&value, value, *p - '0')) {
+            return false;
+        } else {
+            decimals += point;
+        }
+    }
+    if (p == text || !g_ascii_isdigit(p[-1]) || *text == '.') {
+        return false;
+    }
+    unit = *p ? strchr(rate_unit, *p) : NULL;
+    if (*p && (!unit || p[1])) {
+        return false;
+    }
+    for (int i = 3 * (unit ? unit - rate_unit + 1 : 0); i > 0; i--) {
+        if (decimals > 0) {
+            decimals--;
+        } else if (!g_uint64_checked_mul(&value, value, 10)) {
+            return false;
+        }
+    }
+    for (; decimals > 0; decimals--, value /= 10) {
+        if (value % 10) {
+            return false;
+        }
+    }
+    *to = value;
+    return value <= max;
+}
+
+bool parse_rate(const char *text, uint64_t max, uint64_t *to, GError **error)
+{
+    g_autofree char *most = NULL;
+
+    if (!read_rate(text, max, to)) {
+        most = format_rate(max);
+        return EXPECTED(error, text, "a rate from 0 to %s, like 2500000 or "
+                        "2.5M", most);
+    }
+    return true;
+}
+
+char *format_rate(uint64_t rate)
+{
+    unsigned units = 0;
+
+    while (rate > 0 && rate % 1000 == 0 && units < strlen(rate_unit)) {
+        rate /= 1000;
+        units++;
+    }
+    return g_strdup_printf("%" PRIu64 "%.1s", rate,
+                           units ? &rate_unit[units - 1] : "");
+}
+
+/* -- Ranges ---------------------------------------------------------------- */
 
 static bool parse_range(const char *text, unsigned min, unsigned max,
                         unsigned *first, unsigned *last)

@@ -26,6 +26,13 @@ GQuark parse_error_quark(void);
 bool parse_number(const char *text, unsigned min, unsigned max, unsigned *to,
                   GError **error);
 
+/* "2500000", "2500k" or "2.5M"; k, M, G and T are powers of 1000.  Up to @max,
+ * and a whole number. */
+bool parse_rate(const char *text, uint64_t max, uint64_t *to, GError **error);
+
+/* The shortest text for it; the caller frees it. */
+char *format_rate(uint64_t rate);
+
 /* One of @words, which ends with NULL: its index. */
 bool parse_word(const char *text, const char *const *words, unsigned *to,
                 GError **error);

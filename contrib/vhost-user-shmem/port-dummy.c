@@ -21,7 +21,8 @@ static bool dummy_open(Port *p, GError **error)
     g_queue_init(&d->frames);
     p->impl = d;
     /* Whoever puts frames in may try anything. */
-    p->offloads_allowed = offload_allowed(UINT64_MAX);
+    p->offloads_allowed = p->settings.rtvnic ? 0
+                                             : offload_allowed(UINT64_MAX);
     dummy_link(p);
     return true;
 }

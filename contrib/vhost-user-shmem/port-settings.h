@@ -3,8 +3,8 @@
  * What a user can say of a port: the same words on the command line, in the
  * configuration file, over the control socket, and in what is shown.
  *
- * One table has each word's name, reader, writer and help.  Settings are read
- * into a copy, checked together, and only then take effect.
+ * The words stand in a table (port-words.h).  Settings are read into a copy,
+ * checked together, and only then take effect.
  *
  * Threads: the control thread.
  */
@@ -22,6 +22,21 @@
 #define PORT_MIRRORED_MAX 32
 #define VLAN_IDS 4096
 
+/* Who runs the XDP program. */
+typedef enum PortXdpMode {
+    PORT_XDP_AUTO,              /* the driver if it can */
+    PORT_XDP_NATIVE,            /* the driver */
+    PORT_XDP_GENERIC,           /* the kernel, after the driver */
+} PortXdpMode;
+
+/* Does the NIC itself write to our memory? */
+typedef enum PortZeroCopy {
+    PORT_ZERO_COPY_AUTO,        /* if its driver can */
+    PORT_ZERO_COPY_ON,
+    PORT_ZERO_COPY_OFF,
+} PortZeroCopy;
+#define RATE_MAX_PPS UINT64_C(10000000000)
+
 typedef struct PortIp {
     bool is_v6;
     uint8_t addr[16];           /* IPv4: the first four */
@@ -29,12 +44,14 @@ typedef struct PortIp {
 
 typedef struct PortSettings {
     /* Fixed when the port is made. */
-    char *type;                 /* "vhost-user", "tap", "dummy" */
+    char *type;                 /* "vhost-user", "tap", "af-xdp", "dummy" */
     char *socket;               /* vhost-user: its path */
     bool client;                /* vhost-user: connects instead of listening */
-    unsigned queues;            /* pairs of rings, 1 to 16 */
+    unsigned queues;            /* pairs of rings, or of a NIC's; 1 to 16 */
     unsigned mtu;               /* largest the front end may choose */
-    char *ifname;               /* tap: the interface */
+    char *ifname;               /* tap, af-xdp: the interface */
+    unsigned xdp_mode;          /* PortXdpMode */
+    unsigned zero_copy;         /* PortZeroCopy */
 
     /* May change at any time. */
     bool link_up;
@@ -50,6 +67,34 @@ typedef struct PortSettings {
     char **mirror;              /* this port shows what these do, or NULL */
     unsigned storm_pps;         /* of flooded frames; 0: no limit */
     unsigned max_macs;          /* that are learned here */
+
+    /* The link behind the port. */
+    uint64_t rate_bps;          /* 0: nothing waits */
+    uint64_t rate_pps;          /* 0: no limit */
+    unsigned policy;            /* EdfQueuePolicy */
+    unsigned queue_pkts;
+    unsigned link_mtu;          /* L3 bytes */
+    unsigned host_jitter_us;
+    bool promises;
+    bool uplink;
+    unsigned trust_rtvnic;      /* bool */
+
+    /* Deadlines of what it sends; as -device rtvnic has them. */
+    bool rtvnic;                /* fixed */
+    unsigned deadline_us;       /* 0: best effort */
+    unsigned period_us;         /* 0: nothing is declared */
+    unsigned max_frame_bytes;   /* 0: as link_mtu */
+    bool drop_late;
+    int dscp, pcp;              /* -1: the guest's */
+    bool trailer;
+    unsigned source_id;         /* 0: made of its address */
+    unsigned max_skew_us;
+
+    /* Bandwidth; 0: none, or no limit. */
+    char *tenant;               /* NULL: its own */
+    uint64_t tx_limit_bps, tx_limit_pps;
+    uint64_t guarantee_bps, guarantee_pps;
+    uint64_t rx_guarantee_bps, rx_guarantee_pps;
 } PortSettings;
 
 #define PORT_SETTINGS_ERROR port_settings_error_quark()
@@ -96,6 +141,11 @@ const char *port_settings_type_of(const char *key);
 
 /* Is @key fixed while a port lives? */
 bool port_settings_is_fixed(const char *key);
+
+/* What a NIC may declare of itself; ends with NULL.  The other one copies these
+ * alone. */
+const char *const *port_contract_keys(void);
+void port_settings_copy_contract(PortSettings *to, const PortSettings *from);
 
 /* "[A-Za-z0-9_.-]{1,32}", not beginning with "-" or "." */
 bool port_name_check(const char *name, GError **error);

@@ -100,7 +100,8 @@ static bool tap_open(Port *p, GError **error)
     t = g_new0(TapPort, 1);
     t->fd = fd;
     p->impl = t;
-    p->offloads_allowed = p->offloads_accepted = set_offloads(fd);
+    p->offloads_allowed = p->offloads_accepted =
+        p->settings.rtvnic ? 0 : set_offloads(fd);
     tap_link(p);
     return true;
 }
@@ -148,6 +149,7 @@ static bool read_frame(TapPort *t, unsigned i, Frame *f,
     memcpy(&f->vnet, data, FRAME_VNET_OLD_BYTES);
     memcpy(f->head, data + FRAME_VNET_BYTES, f->head_bytes);
     f->rest = &t->segment[i];
+    f->beside = NULL;
     f->rest_offset = FRAME_VNET_BYTES + f->head_bytes;
     return true;
 }
@@ -162,7 +164,7 @@ static unsigned tap_ingress(Port *p, unsigned queue, IngressBurst *b,
         t->skip_turns--;
         return 0;
     }
-    while (n < INGRESS_BURST && read_frame(t, n, &b->frame[n], counters)) {
+    while (n < b->max && read_frame(t, n, &b->frame[n], counters)) {
         n += b->frame[n].bytes > 0;
     }
     if (n == 0) {

@@ -17,6 +17,7 @@
 #include <glib-unix.h>
 
 #include "egress-ring.h"
+#include "lock.h"
 #include "kick.h"
 #include "offload.h"
 #include "port.h"
@@ -45,17 +46,22 @@
 #define NET_F_HOST_USO 56
 #define F_IN_ORDER 35
 
+/* No checksum is left to be completed behind a trailer, and no frame to be cut:
+ * an rtvnic has none of these. */
+#define OFFLOAD_FEATURES \
+    (BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | \
+     BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
+     BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_GUEST_TSO6) | \
+     BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_GUEST_ECN) | \
+     BIT(NET_F_HOST_USO) | BIT(NET_F_GUEST_USO4) | BIT(NET_F_GUEST_USO6))
+
 #define FEATURES \
     (BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT) | \
      BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | \
      BIT(VIRTIO_F_RING_PACKED) | BIT(F_IN_ORDER) | \
      BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_NET_F_MTU) | \
      BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_MQ) | \
-     BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | \
-     BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO4) | \
-     BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_GUEST_TSO6) | \
-     BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_GUEST_ECN) | \
-     BIT(NET_F_HOST_USO) | BIT(NET_F_GUEST_USO4) | BIT(NET_F_GUEST_USO6))
+     OFFLOAD_FEATURES)
 
 typedef struct VhostPort {
     /* Read by workers, written while the port is still. */
@@ -376,24 +382,12 @@ static void vhost_close(Port *p)
     p->impl = NULL;
 }
 
-static void init_locks(VhostPort *v)
-{
-    pthread_mutexattr_t attr;
-
-    /* A worker that waits lends its priority. */
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
-    for (unsigned i = 0; i < PORT_MAX_QUEUES; i++) {
-        pthread_mutex_init(&v->egress_lock[i], &attr);
-    }
-    pthread_mutexattr_destroy(&attr);
-}
-
 static bool vhost_open(Port *p, GError **error)
 {
     VhostPort *v = g_new0(VhostPort, 1);
     VuFrontConfig cfg = {
-        .features = FEATURES,
+        .features = p->settings.rtvnic ? FEATURES & ~OFFLOAD_FEATURES
+                                       : FEATURES,
         .pairs = p->settings.queues,
         .mtu = p->settings.mtu,
         .ops = &front_ops,
@@ -408,7 +402,9 @@ static bool vhost_open(Port *p, GError **error)
     v->p = p;
     v->socket = vhost_socket_new(p, on_front, v);
     vu_front_init(&v->front, &cfg);
-    init_locks(v);
+    for (unsigned i = 0; i < PORT_MAX_QUEUES; i++) {
+        lock_init(&v->egress_lock[i]);
+    }
     if (port_state_dir(p)) {
         v->state = ring_state_open(port_state_dir(p), p->name,
                                    2 * cfg.pairs, error);
@@ -547,7 +543,7 @@ static unsigned vhost_ingress(Port *p, unsigned queue, IngressBurst *b,
     VuRing *r = v->ingress[queue];
     unsigned n = 0;
 
-    if (vring_fetch(&r->vring, &b->ring, INGRESS_BURST) == 0) {
+    if (vring_fetch(&r->vring, &b->ring, b->max) == 0) {
         check_ring(p, r);
         kick_if_wanted(r);      /* what was passed, if anything */
         return 0;

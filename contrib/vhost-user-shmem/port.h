@@ -17,7 +17,9 @@
 #include <pthread.h>
 
 #include "drops.h"
+#include "egress-queue.h"
 #include "frame.h"
+#include "limit.h"
 #include "port-settings.h"
 #include "switch.h"
 
@@ -30,6 +32,7 @@ G_STATIC_ASSERT(INGRESS_BURST <= VRING_BURST && EGRESS_BURST <= VRING_BURST);
 /* What came in at once; the frames live until ingress_done(). */
 typedef struct IngressBurst {
     unsigned n;
+    unsigned max;                   /* that are wanted: up to INGRESS_BURST */
     Frame frame[INGRESS_BURST];
     VringBurst ring;                /* for the port's use */
 } IngressBurst;
@@ -53,7 +56,7 @@ typedef struct PortOps {
     int (*wake_fd)(Port *p, unsigned queue);
 
     /* -- Workers: one at a time per ingress queue -- */
-    /* Up to INGRESS_BURST frames; counts what is wrong with others.  After it
+    /* Up to b->max frames; counts what is wrong with others.  After it
      * returned 0, ingress_done() is not called. */
     unsigned (*ingress)(Port *p, unsigned queue, IngressBurst *b,
                         PortCounters *counters);
@@ -92,12 +95,25 @@ struct Port {
     void *impl;
     PortSettings settings;
     StormLimit storm;               /* under its lock */
+    EgressQueue *queue;             /* what leaves waits there; NULL: it does
+                                     * not */
+    struct Sleeper *server;         /* of that queue */
+    struct RtPort *rt;              /* NULL: deadlines are nothing to it */
+    Limit *tenant_limit;            /* NULL: it has no tenant */
+    struct TenantLink *tenant_link; /* what leaves its queue waits there, too;
+                                     * NULL: it does not */
+    struct Sleeper *tenant_server;
+    uint64_t serial;                /* of all ports there ever were */
+
+    Limit limit;                    /* of what it sends */
 
     /* Written by workers, atomic. */
     const char *broken;             /* NULL: it is not; a constant text */
 
     /* The control thread's. */
     Switch *sw;
+    PortSettings own;               /* settings without a contract */
+    PortSettings contract;          /* type NULL: there is none */
     char *name;
     unsigned still;                 /* so many want it to be; 0: none */
     bool published;
@@ -108,6 +124,7 @@ struct Port {
 
 extern const PortOps port_vhost_ops;
 extern const PortOps port_tap_ops;
+extern const PortOps port_afxdp_ops;
 extern const PortOps port_dummy_ops;
 
 /* -- The control thread ---------------------------------------------------- */
@@ -131,6 +148,29 @@ bool port_in_vlan(const Port *p, unsigned vlan);
 bool port_tags(const Port *p, unsigned vlan);
 
 /* -- Workers --------------------------------------------------------------- */
+
+/* Has it, or its tenant, a limit? */
+static inline bool port_is_limited(const Port *p)
+{
+    return limit_is_set(&p->limit) ||
+           (p->tenant_limit && limit_is_set(p->tenant_limit));
+}
+
+/* When frames may be taken from it again; past: now. */
+static inline uint64_t port_next_ns(const Port *p)
+{
+    uint64_t own_ns = limit_next_ns(&p->limit);
+
+    return p->tenant_limit ? MAX(own_ns, limit_next_ns(p->tenant_limit))
+                           : own_ns;
+}
+
+/* Frames that may be taken at once: what a millisecond allows, and one at
+ * least. */
+unsigned port_limit_burst(const Port *p);
+
+/* @pkts of @bytes together were taken from it. */
+void port_charge(Port *p, uint64_t bytes, unsigned pkts, uint64_t now_ns);
 
 /* Something is wrong for good; the control thread is told.  @why stays. */
 void port_break(Port *p, const char *why);

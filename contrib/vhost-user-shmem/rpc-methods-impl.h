@@ -16,8 +16,20 @@ typedef JsonNode *RpcCall(void *opaque, JsonObject *params, GError **error);
 RpcCall rpc_port_add, rpc_port_remove, rpc_port_set, rpc_port_list,
         rpc_port_show, rpc_stats, rpc_stats_reset;
 
+/* Tenants. */
+RpcCall rpc_tenant_set, rpc_tenant_remove, rpc_tenant_list;
+
+/* Links, limits, deadlines. */
+RpcCall rpc_qos_links, rpc_qos_deadlines;
+
+/* Contracts of NICs. */
+RpcCall rpc_contract_register, rpc_contract_withdraw;
+
 /* Addresses. */
 RpcCall rpc_fdb_list, rpc_fdb_flush, rpc_fdb_set, rpc_fdb_unset;
+
+/* The configuration. */
+RpcCall rpc_config_get, rpc_config_reload;
 
 /* Dummy ports. */
 RpcCall rpc_dummy_inject, rpc_dummy_read;
@@ -35,6 +47,10 @@ Port *rpc_port(const RpcContext *context, JsonObject *params,
 bool rpc_port_if_given(const RpcContext *context, JsonObject *params,
                        const char *name, Port **port, GError **error);
 
+/* "" is the default; NULL with @error set: it is neither a string nor an
+ * integer nor null.  The caller frees it. */
+char *rpc_setting(JsonObject *given, const char *key, GError **error);
+
 /* @error, which has another domain, is an error of that code. */
 void rpc_set_code(GError **error, RpcError code);
 
@@ -48,5 +64,9 @@ JsonNode *rpc_array(JsonArray *array);
 
 /* What it would have to be told at start to become so; addresses in order. */
 DaemonConfig *rpc_running_config(const RpcContext *context);
+
+/* The same with the contracts that NICs have registered, which are nobody's
+ * settings: what has to go together. */
+DaemonConfig *rpc_effective_config(const RpcContext *context);
 
 #endif

@@ -6,34 +6,12 @@
 
 /* -- Settings in ----------------------------------------------------------- */
 
-/* "" is the default; NULL with @error set. */
-static char *text_of(const char *key, JsonNode *value, GError **error)
-{
-    if (JSON_NODE_HOLDS_NULL(value)) {
-        return g_strdup("");
-    }
-    if (JSON_NODE_HOLDS_VALUE(value)) {
-        switch (json_node_get_value_type(value)) {
-        case G_TYPE_STRING:
-            return json_node_dup_string(value);
-        case G_TYPE_INT64:
-            return g_strdup_printf("%" PRId64, json_node_get_int(value));
-        default:
-            break;
-        }
-    }
-    RPC_FAIL(error, PARAMS, "the value of '%s' has to be a string, an integer "
-             "or null", key);
-    return NULL;
-}
-
 static bool read_settings(PortSettings *s, JsonObject *given, GError **error)
 {
     g_autoptr(GList) keys = json_object_get_members(given);
 
     for (GList *key = keys; key; key = key->next) {
-        g_autofree char *value = text_of(
-            key->data, json_object_get_member(given, key->data), error);
+        g_autofree char *value = rpc_setting(given, key->data, error);
 
         if (!value) {
             return false;
@@ -46,8 +24,8 @@ static bool read_settings(PortSettings *s, JsonObject *given, GError **error)
     return true;
 }
 
-/* Do they go together with all that is there, @name's own from before
- * excepted? */
+/* Do they go together with all that is there, instead of what @name had
+ * before? */
 static bool check_settings(const RpcContext *context, const char *name,
                            const PortSettings *s, GError **error)
 {
@@ -57,6 +35,7 @@ static bool check_settings(const RpcContext *context, const char *name,
         daemon_config_remove_port(c, name);
     }
     daemon_config_add_port(c, name, s);
+    config_add_contracts(c, context->sw);
     /* Addresses do not change, and their ports are there. */
     if (!daemon_config_check(c, error)) {
         rpc_set_code(error, RPC_ERROR_SETTINGS);
@@ -82,6 +61,24 @@ static JsonObject *show_settings(const PortSettings *s)
     return shown;
 }
 
+/* What its NIC has registered. */
+static JsonObject *show_contract(Port *p)
+{
+    JsonObject *shown = json_object_new();
+    PortSettings s;
+
+    port_effective_settings(p, port_settings(p), &s);
+    for (const char *const *key = port_contract_keys(); *key; key++) {
+        g_autofree char *value = port_settings_get(&s, *key);
+
+        if (value) {
+            json_object_set_string_member(shown, *key, value);
+        }
+    }
+    port_settings_clear(&s);
+    return shown;
+}
+
 /* Ports that it names and that do not exist. */
 static JsonArray *show_missing(const RpcContext *context,
                                const PortSettings *s)
@@ -97,12 +94,6 @@ static JsonArray *show_missing(const RpcContext *context,
         }
     }
     return missing;
-}
-
-static const char *state_of(const PortSettings *s, const PortStatus *status)
-{
-    return !s->link_up ? "link-down" : status->ready ? "ready" :
-           status->connected ? "connected" : "waiting";
 }
 
 static void show_front_end(JsonObject *shown, const PortStatus *status)
@@ -127,7 +118,10 @@ static JsonObject *show_port(const RpcContext *context, Port *p)
     switch_port_status(context->sw, p, &status);
     json_object_set_string_member(shown, "name", port_name(p));
     json_object_set_object_member(shown, "settings", show_settings(s));
-    json_object_set_string_member(shown, "state", state_of(s, &status));
+    if (port_has_contract(p)) {
+        json_object_set_object_member(shown, "contract", show_contract(p));
+    }
+    json_object_set_string_member(shown, "state", port_state(p, &status));
     json_object_set_boolean_member(shown, "connected", status.connected);
     json_object_set_boolean_member(shown, "ready", status.ready);
     json_object_set_int_member(shown, "ingress-queues",
@@ -171,6 +165,7 @@ JsonNode *rpc_port_add(void *opaque, JsonObject *params, GError **error)
         p = switch_add_port(context->sw, name, &s, error);
     }
     port_settings_clear(&s);
+    events_look(context->events);
     return p ? rpc_object(show_port(context, p)) : NULL;
 }
 
@@ -179,8 +174,12 @@ JsonNode *rpc_port_remove(void *opaque, JsonObject *params, GError **error)
     const RpcContext *context = opaque;
     Port *p = rpc_port(context, params, "name", error);
 
-    return p && switch_remove_port(context->sw, port_name(p), error) ?
-           rpc_true() : NULL;
+    if (!p) {
+        return NULL;
+    }
+    events_remove_port(context->events, context->sw, p);
+    events_look(context->events);
+    return rpc_true();
 }
 
 JsonNode *rpc_port_set(void *opaque, JsonObject *params, GError **error)
@@ -204,6 +203,7 @@ JsonNode *rpc_port_set(void *opaque, JsonObject *params, GError **error)
         }
     }
     port_settings_clear(&s);
+    events_look(context->events);
     return is_set ? rpc_object(show_port(context, p)) : NULL;
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <string.h>
+#include <inttypes.h>
 #include <unistd.h>
 
-#include "config-file.h"
 #include "parse.h"
 #include "rpc-methods-impl.h"
 
@@ -30,6 +29,28 @@ bool rpc_port_if_given(const RpcContext *context, JsonObject *params,
     }
     *port = rpc_port(context, params, name, error);
     return *port != NULL;
+}
+
+char *rpc_setting(JsonObject *given, const char *key, GError **error)
+{
+    JsonNode *value = json_object_get_member(given, key);
+
+    if (JSON_NODE_HOLDS_NULL(value)) {
+        return g_strdup("");
+    }
+    if (JSON_NODE_HOLDS_VALUE(value)) {
+        switch (json_node_get_value_type(value)) {
+        case G_TYPE_STRING:
+            return json_node_dup_string(value);
+        case G_TYPE_INT64:
+            return g_strdup_printf("%" PRId64, json_node_get_int(value));
+        default:
+            break;
+        }
+    }
+    RPC_FAIL(error, PARAMS, "the value of '%s' has to be a string, an integer "
+             "or null", key);
+    return NULL;
 }
 
 void rpc_set_code(GError **error, RpcError code)
@@ -66,45 +87,19 @@ JsonNode *rpc_array(JsonArray *array)
 
 /* -- The daemon as it is --------------------------------------------------- */
 
-typedef struct Copying {
-    DaemonConfig *config;
-    Switch *sw;
-} Copying;
-
-static void copy_address(const FdbShown *e, void *opaque)
-{
-    const Copying *copying = opaque;
-    Port *p = switch_port_by_id(copying->sw, e->port);
-
-    if (e->is_static && p) {
-        daemon_config_add_address(copying->config, e->mac, e->vlan,
-                                  port_name(p));
-    }
-}
-
-static int compare_addresses(const void *one, const void *other)
-{
-    const ConfigAddress *a = *(const ConfigAddress *const *)one;
-    const ConfigAddress *b = *(const ConfigAddress *const *)other;
-
-    return a->vlan != b->vlan ? a->vlan - b->vlan : memcmp(a->mac, b->mac, 6);
-}
-
 DaemonConfig *rpc_running_config(const RpcContext *context)
 {
-    DaemonConfig *c = daemon_config_new();
-    Copying copying = { c, context->sw };
+    DaemonConfig *c = config_of_switch(context->sw);
 
-    g_free(c->sw.state_dir);
-    c->sw = *switch_config(context->sw);
-    c->sw.state_dir = g_strdup(c->sw.state_dir);
     c->control = g_strdup(context->control);
-    for (Port *p = switch_next_port(context->sw, NULL); p;
-         p = switch_next_port(context->sw, p)) {
-        daemon_config_add_port(c, port_name(p), port_settings(p));
-    }
-    switch_fdb_foreach(context->sw, copy_address, &copying);
-    g_ptr_array_sort(c->addresses, compare_addresses);
+    return c;
+}
+
+DaemonConfig *rpc_effective_config(const RpcContext *context)
+{
+    DaemonConfig *c = rpc_running_config(context);
+
+    config_add_contracts(c, context->sw);
     return c;
 }
 
@@ -140,7 +135,8 @@ static JsonNode *list_settings(void *opaque, JsonObject *params,
                                GError **error)
 {
     JsonObject *all = json_object_new();
-    JsonArray *ports = json_array_new(), *daemon = json_array_new();
+    JsonArray *ports = json_array_new(), *tenants = json_array_new();
+    JsonArray *daemon = json_array_new();
 
     for (const char *const *key = port_settings_keys(); *key; key++) {
         g_autofree char *usual = port_settings_default(*key);
@@ -161,7 +157,16 @@ static JsonNode *list_settings(void *opaque, JsonObject *params,
         json_object_set_string_member(word, "help", w->help);
         json_array_add_object_element(daemon, word);
     }
+    for (const char *const *key = tenant_settings_keys(); *key; key++) {
+        JsonObject *word = json_object_new();
+
+        json_object_set_string_member(word, "key", *key);
+        json_object_set_string_member(word, "help",
+                                      tenant_settings_help(*key));
+        json_array_add_object_element(tenants, word);
+    }
     json_object_set_array_member(all, "port", ports);
+    json_object_set_array_member(all, "tenant", tenants);
     json_object_set_array_member(all, "daemon", daemon);
     return rpc_object(all);
 }
@@ -208,14 +213,30 @@ static JsonNode *list_workers(void *opaque, JsonObject *params,
     return rpc_array(all);
 }
 
-static JsonNode *get_config(void *opaque, JsonObject *params, GError **error)
+static void tell(void *client, const char *event)
 {
-    g_autoptr(DaemonConfig) config = rpc_running_config(opaque);
-    g_autofree char *text = config_file_text(config);
-    JsonObject *result = json_object_new();
+    control_notify(client, event);
+}
 
-    json_object_set_string_member(result, "text", text);
-    return rpc_object(result);
+static void stop_watching(void *watcher)
+{
+    events_unwatch(watcher);
+}
+
+static JsonNode *watch(void *opaque, JsonObject *params, GError **error)
+{
+    const RpcContext *context = opaque;
+    ControlClient *client = context->server ? control_caller(context->server)
+                                            : NULL;
+
+    if (!client || control_is_kept(client)) {
+        RPC_FAIL(error, FAILED, "events need a connection of their own, and "
+                 "this one has another use already: use another one");
+        return NULL;
+    }
+    control_keep(client, stop_watching,
+                 events_watch(context->events, tell, client));
+    return rpc_true();
 }
 
 /* -- The table ------------------------------------------------------------- */
@@ -224,6 +245,11 @@ static JsonNode *get_config(void *opaque, JsonObject *params, GError **error)
 #define PORT_OR_ALL(word, text) { word, RPC_STRING, .help = text }
 #define SETTINGS(text) \
     { "settings", RPC_OBJECT, .required = true, .help = text }
+#define TENANT \
+    { "name", RPC_STRING, .required = true, .help = "name of the tenant" }
+#define BOUNDS \
+    { "bounds", RPC_BOOLEAN, \
+      .help = "false: without what is promised, which takes time to find" }
 #define VLAN(text) \
     { "vlan", RPC_NUMBER, .max = VLAN_LAST, .help = text }
 #define MAC \
@@ -235,8 +261,8 @@ static const RpcMethod methods[] = {
       { { 0 } } },
     { "methods", "All methods with their parameters.", list_methods,
       { { 0 } } },
-    { "settings", "All settings of ports and of the daemon.", list_settings,
-      { { 0 } } },
+    { "settings", "All settings of ports, tenants and the daemon.",
+      list_settings, { { 0 } } },
     { "drops", "Why frames are dropped: counters and what they mean.",
       list_drops, { { 0 } } },
     { "port.add", "Add a port; the result is what port.show shows.",
@@ -254,6 +280,14 @@ static const RpcMethod methods[] = {
       { { 0 } } },
     { "port.show", "Settings and state of a port.", rpc_port_show,
       { PORT("name of the port") } },
+    { "tenant.set", "Add a tenant, or change settings; the others stay.",
+      rpc_tenant_set, {
+          TENANT, SETTINGS("new settings: strings, integers, or null for the "
+                           "default") } },
+    { "tenant.remove", "Remove a tenant that has no ports.",
+      rpc_tenant_remove, { TENANT } },
+    { "tenant.list", "All tenants with their settings and ports.",
+      rpc_tenant_list, { { 0 } } },
     { "stats", "Frames and bytes, and drops by reason, per port and in sum.",
       rpc_stats, {
           PORT_OR_ALL("name", "only of this port"),
@@ -261,6 +295,22 @@ static const RpcMethod methods[] = {
             .help = "true: reasons that count nothing, too" } } },
     { "stats.reset", "Let counters begin at zero.", rpc_stats_reset,
       { PORT_OR_ALL("name", "only of this port") } },
+    { "qos.links", "Links with a queue: rate, what waits, what is promised.",
+      rpc_qos_links, { BOUNDS } },
+    { "qos.deadlines", "Deadlines: contract, counters, delays.",
+      rpc_qos_deadlines, {
+          PORT_OR_ALL("name", "only of this port"), BOUNDS } },
+    { "contract.register", "What a NIC declares, as long as this connection "
+      "lives.", rpc_contract_register, {
+          { "port", RPC_STRING, .required = true,
+            .help = "name of its port, which has rtvnic=on" },
+          SETTINGS("deadline-us, period-us, max-frame-bytes, late, dscp, pcp, "
+                   "trailer, source-id, max-skew-us, link-mtu; what is not "
+                   "there is the port's") } },
+    { "contract.withdraw", "Before the connection ends: the port has its own "
+      "settings again.", rpc_contract_withdraw, {
+          { "port", RPC_STRING, .required = true,
+            .help = "name of the port" } } },
     { "fdb.list", "Known addresses, by VLAN and address, a page at a time.",
       rpc_fdb_list, {
           PORT_OR_ALL("port", "only behind this port"),
@@ -279,8 +329,14 @@ static const RpcMethod methods[] = {
     { "fdb.unset", "Let a fixed address go.", rpc_fdb_unset,
       { MAC, VLAN("the VLAN; 0, the default: untagged") } },
     { "workers", "What each worker does.", list_workers, { { 0 } } },
+    { "watch", "Events from now on, as notifications on this connection.",
+      watch, { { 0 } } },
     { "config.get", "The running configuration, as a configuration file.",
-      get_config, { { 0 } } },
+      rpc_config_get, { { 0 } } },
+    { "config.reload", "Read the configuration file again and become what it "
+      "says.", rpc_config_reload, {
+          { "file", RPC_STRING,
+            .help = "another one than that of the command line" } } },
     { "dummy.inject", "A frame, as if a guest behind a dummy port sent it.",
       rpc_dummy_inject, {
           PORT("name of the dummy port"),

@@ -9,8 +9,9 @@
 #ifndef VUS_RPC_METHODS_H
 #define VUS_RPC_METHODS_H
 
+#include "config-reload.h"
+#include "control.h"
 #include "rpc.h"
-#include "switch.h"
 
 #define VUS_VERSION "1.0"
 
@@ -18,7 +19,16 @@
 typedef struct RpcContext {
     Switch *sw;
     const char *control;        /* path of the control socket */
+    Control *server;            /* of that; NULL: nobody can watch */
+    Events *events;
+    ConfigRead *read;           /* NULL: nothing can be read again */
+    void *read_opaque;
+    const char *config_file;    /* that it was started with, or NULL */
 } RpcContext;
+
+/* As the method config.reload. */
+GPtrArray *rpc_reload(const RpcContext *context, const char *file,
+                      GError **error);
 
 /* All methods; ends with a NULL name. */
 const RpcMethod *rpc_methods(void);

@@ -390,6 +390,11 @@ bool rpc_boolean(JsonObject *params, const char *name, bool otherwise)
            json_object_get_boolean_member(params, name) : otherwise;
 }
 
+void rpc_set_number(JsonObject *object, const char *name, uint64_t number)
+{
+    json_object_set_int_member(object, name, MIN(number, RPC_MAX_NUMBER));
+}
+
 static JsonObject *describe_param(const RpcParam *p)
 {
     static const char *const type[] = {

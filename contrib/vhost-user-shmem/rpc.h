@@ -37,6 +37,7 @@ typedef enum RpcError {
     RPC_ERROR_NOT_DUMMY,        /* a port of another type */
     RPC_ERROR_NO_ADDRESS,       /* that is fixed */
     RPC_ERROR_TOO_MUCH,         /* clients, or answers to a batch */
+    RPC_ERROR_NO_TENANT,
     RPC_ERROR_END               /* behind the last */
 } RpcError;
 
@@ -85,6 +86,11 @@ const char *rpc_string(JsonObject *params, const char *name,
                        const char *otherwise);
 int64_t rpc_number(JsonObject *params, const char *name, int64_t otherwise);
 bool rpc_boolean(JsonObject *params, const char *name, bool otherwise);
+
+/* A member; numbers in answers end at RPC_MAX_NUMBER, so that whoever reads
+ * them has room. */
+#define RPC_MAX_NUMBER UINT64_C(999999999999999999)
+void rpc_set_number(JsonObject *object, const char *name, uint64_t number);
 
 /* The methods as a result: names, help, parameters. */
 JsonNode *rpc_describe(const RpcMethod *methods);

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "clock.h"
 #include "port-dummy.h"
 #include "switch-impl.h"
 
@@ -31,6 +32,10 @@ static void send_own(Port *p, const uint8_t *frame, size_t bytes,
         memcpy(&f->vnet, vnet, FRAME_VNET_OLD_BYTES);
     }
     fw->burst.n = 1;
+    if (port_is_limited(p) && clock_now_ns() < port_next_ns(p)) {
+        counter_add(&fw->counters[p->id].drops[DROP_TX_LIMIT], 1);
+        return;
+    }
     rcu_thread_online();
     forward_burst(fw, p);
     rcu_thread_offline();

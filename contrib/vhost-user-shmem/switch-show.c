@@ -4,6 +4,8 @@
  *
  * Threads: the control thread.
  */
+#include "clock.h"
+#include "rt-port.h"
 #include "switch-impl.h"
 
 /* -- Status ---------------------------------------------------------------- */
@@ -19,6 +21,12 @@ void switch_port_status(Switch *sw, Port *p, PortStatus *status)
         .broken = p->last_broken,
     };
     p->ops->status(p, status);
+}
+
+const char *port_state(const Port *p, const PortStatus *status)
+{
+    return !p->settings.link_up ? "link-down" : status->ready ? "ready" :
+           status->connected ? "connected" : "waiting";
 }
 
 #define COUNTERS (sizeof(PortCounters) / sizeof(uint64_t))
@@ -59,6 +67,9 @@ void switch_reset_counters(Switch *sw, Port *p)
 
         if (!p || p == one) {
             switch_sum_counters(sw, one->id, &one->counted_before);
+            if (one->rt) {
+                rt_port_reset(one->rt);
+            }
         }
     }
 }
@@ -66,6 +77,46 @@ void switch_reset_counters(Switch *sw, Port *p)
 void switch_worker_status(Switch *sw, unsigned index, WorkerStatus *status)
 {
     worker_status(sw->worker[index], status);
+}
+
+/* -- Links, limits, deadlines ---------------------------------------------- */
+
+bool switch_port_waiting(Switch *sw, Port *p, unsigned *pkts)
+{
+    *pkts = p->queue ? egress_queue_len_pkts(p->queue) : 0;
+    return p->queue;
+}
+
+bool switch_port_is_limited(Switch *sw, Port *p)
+{
+    return port_is_limited(p) && clock_now_ns() < port_next_ns(p);
+}
+
+bool switch_tenant_is_limited(Switch *sw, Tenant *t)
+{
+    return limit_is_set(&t->limit) && clock_now_ns() < limit_next_ns(&t->limit);
+}
+
+bool switch_port_endpoint(Switch *sw, Port *p, RtEndpoint *ep)
+{
+    if (p->rt) {
+        rt_port_show(p->rt, ep);
+    }
+    return p->rt;
+}
+
+bool switch_take_misses(Switch *sw, Port *p, RtMisses *misses)
+{
+    if (!p->rt) {
+        return false;
+    }
+    rt_port_take_misses(p->rt, misses);
+    return misses->missed_pkts > 0;
+}
+
+void switch_still_port(Switch *sw, Port *p)
+{
+    port_quiesce(p);
 }
 
 /* -- Addresses ------------------------------------------------------------- */

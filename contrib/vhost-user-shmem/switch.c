@@ -16,12 +16,14 @@
 
 #include <glib-unix.h>
 
+#include "clock.h"
+#include "rt-port.h"
 #include "switch-impl.h"
 
 #define TICK_S 1
 
 static const PortOps *const types[] = {
-    &port_vhost_ops, &port_tap_ops, &port_dummy_ops,
+    &port_vhost_ops, &port_tap_ops, &port_afxdp_ops, &port_dummy_ops,
 };
 
 G_DEFINE_QUARK(switch-error-quark, switch_error)
@@ -91,6 +93,7 @@ Switch *switch_new(const SwitchConfig *cfg, GError **error)
     sw->cfg = *cfg;
     sw->cfg.state_dir = g_strdup(cfg->state_dir);
     sw->ports = g_ptr_array_new();
+    switch_init_tenants(sw);
     sw->dp.generation = 1;
     /* So that nothing was heard before. */
     sw->dp.now_s = 1;
@@ -127,6 +130,7 @@ void switch_free(Switch *sw)
     forwarder_free(sw->own);
     fdb_free(sw->dp.fdb);
     g_ptr_array_free(sw->ports, true);
+    switch_free_tenants(sw);
     g_free(sw->cfg.state_dir);
     g_free(sw);
     rcu_unregister_thread();
@@ -156,7 +160,7 @@ void port_quiesce(Port *p)
     synchronize_rcu();
 }
 
-static Worker *least_loaded(Switch *sw)
+Worker *switch_least_loaded(Switch *sw)
 {
     Worker *least = sw->worker[0];
 
@@ -173,12 +177,23 @@ void port_resume(Port *p)
     Switch *sw = p->sw;
 
     g_assert(p->still > 0);
-    if (--p->still > 0 || (p->ingress_queues == 0 && p->egress_queues == 0)) {
+    if (--p->still > 0) {
+        return;
+    }
+    if (p->queue && p->egress_queues == 0) {
+        counter_add(&sw->own->counters[p->id].drops[DROP_DOWN],
+                    egress_queue_flush(p->queue));
+    }
+    if (p->ingress_queues == 0 && p->egress_queues == 0) {
         return;
     }
     p->published = true;
+    if (p->queue) {
+        p->server = worker_add_link(switch_least_loaded(sw), p->id);
+    }
     for (unsigned q = 0; q < p->ingress_queues; q++) {
-        worker_add_queue(least_loaded(sw), p->id, q, p->ops->wake_fd(p, q));
+        worker_add_queue(switch_least_loaded(sw), p->id, q,
+                         p->ops->wake_fd(p, q));
     }
     rcu_assign_pointer(sw->dp.port[p->id], p);
     for (unsigned i = 0; i < sw->workers; i++) {
@@ -186,87 +201,22 @@ void port_resume(Port *p)
     }
 }
 
-/* -- Ports that name others ------------------------------------------------ */
-
-/* What @p's neighbours mean for it. */
-typedef struct Links {
-    int16_t peer;
-    bool only_peer;
-    uint8_t shown_by_n;
-    uint16_t shown_by[PORT_MAX_MIRRORS];
-} Links;
-
-static bool shows(const Port *mirror, const char *name)
-{
-    const char *const *names = (const char *const *)mirror->settings.mirror;
-
-    return names && strcmp(mirror->name, name) != 0 &&
-           g_strv_contains(names, name);
-}
-
-static void find_mirrors(Switch *sw, const Port *p, Links *links)
-{
-    for (unsigned i = 0; i < sw->ports->len; i++) {
-        const Port *mirror = g_ptr_array_index(sw->ports, i);
-
-        if (shows(mirror, p->name)) {
-            g_assert(links->shown_by_n < PORT_MAX_MIRRORS);
-            links->shown_by[links->shown_by_n++] = mirror->id;
-        }
-    }
-}
-
-static Links find_links(Switch *sw, const Port *p)
-{
-    const PortSettings *s = &p->settings;
-    Links links = { .peer = -1 };
-
-    find_mirrors(sw, p, &links);
-    if (s->peer) {
-        const Port *peer = switch_find_port(sw, s->peer);
-        Links theirs = { 0 };
-
-        links.peer = peer ? peer->id : -2;
-        if (peer) {
-            find_mirrors(sw, peer, &theirs);
-        }
-        links.only_peer = peer && s->macs == 0 && s->ips == 0 &&
-                          links.shown_by_n + theirs.shown_by_n == 0;
-    }
-    return links;
-}
-
-/* Ports, or what they say of each other, have changed. */
-static void link_ports(Switch *sw)
-{
-    for (unsigned i = 0; i < sw->ports->len; i++) {
-        Port *p = g_ptr_array_index(sw->ports, i);
-        Links links = find_links(sw, p);
-        bool ids_same = links.shown_by_n == p->shown_by_n &&
-                        memcmp(links.shown_by, p->shown_by,
-                               links.shown_by_n * sizeof(uint16_t)) == 0;
-
-        if (ids_same && links.peer == p->peer &&
-            links.only_peer == p->only_peer) {
-            continue;
-        }
-        port_quiesce(p);
-        p->peer = links.peer;
-        p->only_peer = links.only_peer;
-        p->shown_by_n = links.shown_by_n;
-        memcpy(p->shown_by, links.shown_by, sizeof(p->shown_by));
-        datapath_new_generation(&sw->dp);
-        port_resume(p);
-    }
-}
-
 /* -- Ports come and go ----------------------------------------------------- */
 
-static void apply_settings(Port *p, const PortSettings *settings)
+/* @p is still. */
+static void apply_settings(Port *p, const PortSettings *own)
 {
+    PortSettings copy, settings;
+
+    port_effective_settings(p, own, &settings);
+    port_settings_copy(&copy, own);
+    port_settings_clear(&p->own);
+    p->own = copy;
     port_settings_clear(&p->settings);
-    port_settings_copy(&p->settings, settings);
-    p->mirrors = settings->mirror;
+    p->settings = settings;
+    p->mirrors = settings.mirror;
+    port_apply_rate(p);
+    port_apply_deadlines(p);
 }
 
 static int free_id(const Switch *sw)
@@ -289,23 +239,11 @@ static const PortOps *find_type(const char *type)
     return NULL;
 }
 
-/* Are those that @name will show shown by few enough others? */
-static bool may_mirror(Switch *sw, const char *name, const PortSettings *s,
-                       GError **error)
+static bool has_tenant(Switch *sw, const PortSettings *s, GError **error)
 {
-    for (unsigned k = 0; s->mirror && s->mirror[k]; k++) {
-        unsigned n = 0;
-
-        for (unsigned i = 0; i < sw->ports->len; i++) {
-            const Port *p = g_ptr_array_index(sw->ports, i);
-
-            n += shows(p, s->mirror[k]) && strcmp(p->name, name) != 0;
-        }
-        if (n >= PORT_MAX_MIRRORS) {
-            SET_ERROR(error, "port %s is shown by %u ports already, as many as "
-                      "can be: remove one", s->mirror[k], n);
-            return false;
-        }
+    if (s->tenant && !switch_find_tenant(sw, s->tenant)) {
+        SET_ERROR(error, "there is no tenant %s: add it first", s->tenant);
+        return false;
     }
     return true;
 }
@@ -317,11 +255,14 @@ static Port *new_port(Switch *sw, int id, const char *name,
 
     p->sw = sw;
     p->id = id;
+    p->serial = ++sw->ports_ever;
     p->name = g_strdup(name);
     p->ops = find_type(settings->type);
     p->peer = -1;
     p->still = 1;
     pthread_mutex_init(&p->storm.lock, NULL);
+    limit_init(&p->limit);
+    port_settings_init(&p->own);
     port_settings_init(&p->settings);
     apply_settings(p, settings);
     switch_sum_counters(sw, id, &p->counted_before);
@@ -330,7 +271,12 @@ static Port *new_port(Switch *sw, int id, const char *name,
 
 static void free_port(Port *p)
 {
+    egress_queue_free(p->queue);
+    rt_port_free(p->rt);
     pthread_mutex_destroy(&p->storm.lock);
+    limit_destroy(&p->limit);
+    port_settings_clear(&p->own);
+    port_settings_clear(&p->contract);
     port_settings_clear(&p->settings);
     g_free(p->name);
     g_free(p);
@@ -343,7 +289,8 @@ Port *switch_add_port(Switch *sw, const char *name,
     Port *p;
 
     if (!port_settings_check_named(settings, name, error) ||
-        !may_mirror(sw, name, settings, error)) {
+        !switch_may_mirror(sw, name, settings, error) ||
+        !has_tenant(sw, settings, error)) {
         return NULL;
     }
     if (switch_find_port(sw, name)) {
@@ -367,7 +314,8 @@ Port *switch_add_port(Switch *sw, const char *name,
     if (sw->dp.ports_end <= (unsigned)id) {
         __atomic_store_n(&sw->dp.ports_end, id + 1, __ATOMIC_RELAXED);
     }
-    link_ports(sw);
+    switch_link_ports(sw);
+    port_apply_bandwidth(p);
     port_resume(p);
     return p;
 }
@@ -376,6 +324,7 @@ static void remove_port(Switch *sw, Port *p)
 {
     port_quiesce(p);
     p->ops->close(p);
+    port_forget_bandwidth(p);
     fdb_forget(sw->dp.fdb, p->id, UINT32_MAX, true);
     datapath_new_generation(&sw->dp);
     /* Who decides by flows of the old generation must not meet the port that
@@ -383,7 +332,7 @@ static void remove_port(Switch *sw, Port *p)
     synchronize_rcu();
     sw->by_id[p->id] = NULL;
     g_ptr_array_remove(sw->ports, p);
-    link_ports(sw);
+    switch_link_ports(sw);
     free_port(p);
 }
 
@@ -407,30 +356,70 @@ bool switch_remove_port(Switch *sw, const char *name, GError **error)
     return p;
 }
 
-bool switch_set_port(Switch *sw, const char *name,
-                     const PortSettings *settings, GError **error)
+/* Settings of its own have changed, or its contract. */
+static void change_port(Switch *sw, Port *p, const PortSettings *own)
 {
-    Port *p = need_port(sw, name, error);
-    bool link_was_up;
+    bool link_was_up = p->settings.link_up;
 
-    if (!p || !port_settings_check_named(settings, name, error) ||
-        !may_mirror(sw, name, settings, error) ||
-        !port_settings_may_follow(&p->settings, settings, error)) {
-        return false;
-    }
-    link_was_up = p->settings.link_up;
     port_quiesce(p);
-    apply_settings(p, settings);
-    if (settings->link_up != link_was_up && p->ops->link) {
+    apply_settings(p, own);
+    if (p->settings.link_up != link_was_up && p->ops->link) {
         p->ops->link(p);
     }
-    link_ports(sw);
+    switch_link_ports(sw);
+    port_apply_bandwidth(p);
     /* What it may no longer claim is not its own. */
     fdb_forget(sw->dp.fdb, p->id, UINT32_MAX, false);
     datapath_new_generation(&sw->dp);
     /* Bursts end that began when flows led to it as it was. */
     synchronize_rcu();
     port_resume(p);
+}
+
+void switch_apply_port(Port *p)
+{
+    PortSettings own;
+
+    port_settings_copy(&own, &p->own);
+    change_port(p->sw, p, &own);
+    port_settings_clear(&own);
+}
+
+bool switch_set_port(Switch *sw, const char *name,
+                     const PortSettings *settings, GError **error)
+{
+    Port *p = need_port(sw, name, error);
+    PortSettings own;
+
+    if (!p || !port_settings_check_named(settings, name, error) ||
+        !switch_may_mirror(sw, name, settings, error) ||
+        !has_tenant(sw, settings, error) ||
+        !port_settings_may_follow(&p->own, settings, error)) {
+        return false;
+    }
+    /* It may be what we are about to free. */
+    port_settings_copy(&own, settings);
+    change_port(sw, p, &own);
+    port_settings_clear(&own);
+    return true;
+}
+
+bool switch_set_contract(Switch *sw, Port *p, const PortSettings *contract,
+                         GError **error)
+{
+    if (contract && !p->own.rtvnic) {
+        SET_ERROR(error, "port %s is no rtvnic's: remove it and add it again "
+                  "with rtvnic=on", p->name);
+        return false;
+    }
+    if (contract && !port_settings_check_named(contract, p->name, error)) {
+        return false;
+    }
+    port_settings_clear(&p->contract);
+    if (contract) {
+        port_settings_copy(&p->contract, contract);
+    }
+    switch_apply_port(p);
     return true;
 }
 
@@ -471,7 +460,26 @@ const char *port_name(const Port *p)
 
 const PortSettings *port_settings(const Port *p)
 {
-    return &p->settings;
+    return &p->own;
+}
+
+void port_effective_settings(const Port *p, const PortSettings *own,
+                             PortSettings *effective)
+{
+    port_settings_copy(effective, own);
+    if (port_has_contract(p)) {
+        port_settings_copy_contract(effective, &p->contract);
+    }
+}
+
+bool port_has_contract(const Port *p)
+{
+    return p->contract.type;
+}
+
+uint64_t port_serial(const Port *p)
+{
+    return p->serial;
 }
 
 const char *port_state_dir(const Port *p)
@@ -488,6 +496,8 @@ static gboolean on_tick(gpointer opaque)
     uint32_t now_s = sw->dp.now_s + TICK_S;
 
     __atomic_store_n(&sw->dp.now_s, now_s, __ATOMIC_RELAXED);
+    __atomic_store_n(&sw->dp.tai_synchronised, clock_tai_synchronised(),
+                     __ATOMIC_RELAXED);
     if (now_s > sw->cfg.fdb_age_s) {
         fdb_forget(sw->dp.fdb, -1, now_s - sw->cfg.fdb_age_s, false);
     }

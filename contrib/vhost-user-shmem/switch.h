@@ -11,6 +11,7 @@
 #include "drops.h"
 #include "fdb.h"
 #include "port-settings.h"
+#include "tenant-settings.h"
 
 typedef struct Switch Switch;
 typedef struct Port Port;
@@ -28,6 +29,12 @@ typedef struct SwitchConfig {
 
 #define SWITCH_MAX_WORKERS 16
 #define SWITCH_MAX_PORTS 256
+#define SWITCH_MAX_TENANTS 64
+
+/* What leaves by a link may be so much too early: a burst of a fast link leaves
+ * at once.  (A short frame takes as long at 100 Mbit/s.) */
+#define SWITCH_AHEAD_NS 5000
+
 #define PORT_MAX_MIRRORS 4          /* that show one port */
 
 #define SWITCH_ERROR switch_error_quark()
@@ -50,6 +57,15 @@ bool switch_remove_port(Switch *sw, const char *name, GError **error);
 bool switch_set_port(Switch *sw, const char *name,
                      const PortSettings *settings, GError **error);
 
+/*
+ * What a NIC behind the port declares while it lives: some settings
+ * (port_contract_keys()) that take the place of the port's own.  Takes a copy
+ * of those in @contract; NULL: the port has its own again.  False with @error
+ * set: nothing has changed.
+ */
+bool switch_set_contract(Switch *sw, Port *p, const PortSettings *contract,
+                         GError **error);
+
 Port *switch_find_port(Switch *sw, const char *name);
 
 Port *switch_port_by_id(Switch *sw, unsigned id);      /* or NULL */
@@ -57,10 +73,37 @@ Port *switch_port_by_id(Switch *sw, unsigned id);      /* or NULL */
 /* In the order in which they were added: from NULL to NULL. */
 Port *switch_next_port(Switch *sw, Port *after);
 
+/* -- Tenants --------------------------------------------------------------- */
+
+typedef struct Tenant Tenant;
+
+/* One that is there takes the new settings.  NULL with @error set. */
+Tenant *switch_set_tenant(Switch *sw, const char *name,
+                          const TenantSettings *settings, GError **error);
+
+/* Not while ports are its. */
+bool switch_remove_tenant(Switch *sw, const char *name, GError **error);
+
+Tenant *switch_find_tenant(Switch *sw, const char *name);
+
+/* In the order in which they were added: from NULL to NULL. */
+Tenant *switch_next_tenant(Switch *sw, Tenant *after);
+
+const char *tenant_name(const Tenant *t);
+const TenantSettings *tenant_settings(const Tenant *t);
+
 /* -- What is shown of a port ----------------------------------------------- */
 
 const char *port_name(const Port *p);
-const PortSettings *port_settings(const Port *p);
+const PortSettings *port_settings(const Port *p);           /* its own */
+
+/* Those of @own that a NIC's contract leaves; to be cleared by the caller. */
+void port_effective_settings(const Port *p, const PortSettings *own,
+                             PortSettings *effective);
+bool port_has_contract(const Port *p);
+
+/* Of all ports that there ever were, another one. */
+uint64_t port_serial(const Port *p);
 
 typedef struct PortStatus {
     bool connected;             /* vhost-user: a front end; else always */
@@ -75,8 +118,37 @@ typedef struct PortStatus {
 } PortStatus;
 
 void switch_port_status(Switch *sw, Port *p, PortStatus *status);
+
+/* "ready", "connected" (its rings are not), "waiting" or "link-down". */
+const char *port_state(const Port *p, const PortStatus *status);
+
 void switch_port_counters(Switch *sw, Port *p, PortCounters *sum);
-void switch_reset_counters(Switch *sw, Port *p);    /* NULL: of all ports */
+
+/* Let that begin at zero, and what is counted of deadlines; NULL: of all
+ * ports. */
+void switch_reset_counters(Switch *sw, Port *p);
+
+/* -- Links, limits, deadlines ---------------------------------------------- */
+
+struct RtEndpoint;
+struct RtMisses;
+
+/* Frames that wait to leave by it.  False: it has no queue, none ever do. */
+bool switch_port_waiting(Switch *sw, Port *p, unsigned *pkts);
+
+/* Is nothing taken from it just now, because of a tx-limit? */
+bool switch_port_is_limited(Switch *sw, Port *p);
+bool switch_tenant_is_limited(Switch *sw, Tenant *t);
+
+/* What is known and counted of deadlines.  False: they are nothing to it. */
+bool switch_port_endpoint(Switch *sw, Port *p, struct RtEndpoint *ep);
+
+/* Misses since the last call.  False: there were none. */
+bool switch_take_misses(Switch *sw, Port *p, struct RtMisses *misses);
+
+/* Workers see it no more, so that nothing is counted behind us; then it can
+ * only be removed. */
+void switch_still_port(Switch *sw, Port *p);
 
 /* -- Addresses ------------------------------------------------------------- */
 

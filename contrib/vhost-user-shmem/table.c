@@ -6,9 +6,14 @@
 #include "table.h"
 
 #define GAP "  "
+#define GAP_COLUMNS 2
+
+/* Less than that is worse than a row that is too wide. */
+#define MIN_WRAPPED_COLUMNS 20
 
 struct Table {
     unsigned columns;
+    unsigned wrap;              /* rows are at most so wide; 0: as they are */
     GArray *right;              /* bool, of each column */
     GPtrArray *cells;           /* row by row; the first is the headings */
 };
@@ -64,13 +69,49 @@ static int width_of(const Table *t, unsigned column)
     return width;
 }
 
+void table_wrap(Table *t, unsigned columns)
+{
+    t->wrap = columns;
+}
+
+/* How wide the last column may be, which begins at @begin. */
+static int last_width(const Table *t, int begin)
+{
+    int left = (int)t->wrap - begin;
+
+    return t->wrap == 0 ? G_MAXINT : MAX(left, MIN_WRAPPED_COLUMNS);
+}
+
+static void append_wrapped(GString *text, const char *cell_text, int begin,
+                           int width)
+{
+    g_auto(GStrv) word = g_strsplit(cell_text, " ", -1);
+    int column = 0;
+
+    for (unsigned i = 0; word[i]; i++) {
+        int length = g_utf8_strlen(word[i], -1);
+
+        if (column > 0 && column + 1 + length > width) {
+            g_string_append_printf(text, "\n%*s", begin, "");
+            column = 0;
+        } else if (i > 0) {
+            g_string_append_c(text, ' ');
+            column++;
+        }
+        g_string_append(text, word[i]);
+        column += length;
+    }
+}
+
 char *table_text(const Table *t)
 {
     g_autofree int *width = g_new(int, t->columns);
     GString *text = g_string_new(NULL);
+    int begin = 0;              /* of the last column */
 
     for (unsigned i = 0; i < t->columns; i++) {
         width[i] = width_of(t, i);
+        begin += i + 1 < t->columns ? width[i] + GAP_COLUMNS : 0;
     }
     for (unsigned i = 0; i < t->cells->len; i++) {
         unsigned column = i % t->columns;
@@ -79,6 +120,8 @@ char *table_text(const Table *t)
 
         if (g_array_index(t->right, bool, column)) {
             g_string_append_printf(text, "%*s%s", pad, "", cell(t, i));
+        } else if (last) {
+            append_wrapped(text, cell(t, i), begin, last_width(t, begin));
         } else {
             g_string_append_printf(text, "%s%*s", cell(t, i), pad, "");
         }

@@ -20,6 +20,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Table, table_free)
 /* A row: as many texts as there are headings. */
 void table_add(Table *t, ...);
 
+/* Rows are at most @columns wide: what does not fit into the last column, which
+ * is aligned to the left, goes on below. */
+void table_wrap(Table *t, unsigned columns);
+
 /* Nothing but the headings if no row was added. */
 char *table_text(const Table *t);
 void table_print(const Table *t);

@@ -141,11 +141,11 @@ static char *make_request(const char *method, JsonNode *params)
     return g_strconcat(text, "\n", NULL);
 }
 
-static JsonNode *take_result(const char *line, GError **error)
+/* The object in a line; NULL with @error set. */
+static JsonObject *read_object(const char *line, GError **error)
 {
     g_autoptr(JsonParser) parser = json_parser_new();
-    JsonNode *root, *failure;
-    JsonObject *answer;
+    JsonNode *root;
 
     if (!json_guard_check(line, strlen(line), NULL) ||
         !json_parser_load_from_data(parser, line, -1, NULL) ||
@@ -154,7 +154,17 @@ static JsonNode *take_result(const char *line, GError **error)
                "right?");
         return NULL;
     }
-    answer = json_node_get_object(root);
+    return json_node_dup_object(root);
+}
+
+static JsonNode *take_result(const char *line, GError **error)
+{
+    g_autoptr(JsonObject) answer = read_object(line, error);
+    JsonNode *failure;
+
+    if (!answer) {
+        return NULL;
+    }
     failure = json_object_get_member(answer, "error");
     if (failure && JSON_NODE_HOLDS_OBJECT(failure)) {
         FAILED(error, "%s", vusctl_string(json_node_get_object(failure),
@@ -192,6 +202,25 @@ JsonNode *vusctl_call(Vusctl *v, const char *method, JsonObject *params,
         json_node_take_object(node, params);
     }
     return vusctl_call_node(v, method, node, error);
+}
+
+JsonNode *vusctl_next_event(Vusctl *v, GError **error)
+{
+    const struct timeval forever = { 0 };
+    g_autofree char *line = NULL;
+    g_autoptr(JsonObject) notification = NULL;
+
+    setsockopt(v->fd, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
+    line = receive_line(v, error);
+    notification = line ? read_object(line, error) : NULL;
+    if (!notification) {
+        return NULL;
+    }
+    if (!vusctl_object(notification, "params")) {
+        FAILED(error, "the daemon has sent something that is no event");
+        return NULL;
+    }
+    return json_object_dup_member(notification, "params");
 }
 
 /* -- Results --------------------------------------------------------------- */
@@ -239,4 +268,31 @@ char *vusctl_join(JsonObject *object, const char *name)
                                json_array_get_string_element(array, i));
     }
     return g_string_free(text, false);
+}
+
+JsonObject *vusctl_object(JsonObject *object, const char *name)
+{
+    JsonNode *node = json_object_get_member(object, name);
+
+    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) :
+                                                  NULL;
+}
+
+JsonArray *vusctl_array(JsonObject *object, const char *name)
+{
+    JsonNode *node = json_object_get_member(object, name);
+
+    return node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) :
+                                                 NULL;
+}
+
+unsigned vusctl_length(JsonArray *array)
+{
+    return array ? json_array_get_length(array) : 0;
+}
+
+bool vusctl_flag(JsonObject *object, const char *name)
+{
+    return json_object_has_member(object, name) &&
+           json_object_get_boolean_member(object, name);
 }

@@ -12,36 +12,6 @@
 #include "table.h"
 #include "vusctl.h"
 
-#define NUMBER(object, name) \
-    g_strdup_printf("%" PRId64, vusctl_number(object, name))
-
-static JsonObject *object_in(JsonObject *object, const char *name)
-{
-    JsonNode *node = json_object_get_member(object, name);
-
-    return node && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) :
-                                                  NULL;
-}
-
-static JsonArray *array_in(JsonObject *object, const char *name)
-{
-    JsonNode *node = json_object_get_member(object, name);
-
-    return node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) :
-                                                 NULL;
-}
-
-static unsigned length(JsonArray *array)
-{
-    return array ? json_array_get_length(array) : 0;
-}
-
-static bool flag(JsonObject *object, const char *name)
-{
-    return json_object_has_member(object, name) &&
-           json_object_get_boolean_member(object, name);
-}
-
 /* -- Ports ----------------------------------------------------------------- */
 
 static char *describe_vlans(JsonObject *settings)
@@ -86,9 +56,9 @@ static void show_list(JsonNode *result)
                                    ">QUEUES IN/OUT", "AT", "NOTE", NULL);
     JsonArray *ports = json_node_get_array(result);
 
-    for (unsigned i = 0; i < length(ports); i++) {
+    for (unsigned i = 0; i < vusctl_length(ports); i++) {
         JsonObject *port = json_array_get_object_element(ports, i);
-        JsonObject *settings = object_in(port, "settings");
+        JsonObject *settings = vusctl_object(port, "settings");
         g_autofree char *vlans = describe_vlans(settings);
         g_autofree char *note = describe_note(port, settings);
         g_autofree char *queues = g_strdup_printf(
@@ -131,7 +101,7 @@ static void show_text(JsonObject *port, const char *name)
 
 static void show_port(JsonObject *port)
 {
-    JsonObject *settings = object_in(port, "settings");
+    JsonObject *settings = vusctl_object(port, "settings");
     g_autoptr(GList) keys = json_object_get_members(settings);
     g_autofree char *missing = vusctl_join(port, "missing");
 
@@ -163,7 +133,7 @@ static void show_all(JsonNode *result)
 {
     JsonArray *ports = json_node_get_array(result);
 
-    for (unsigned i = 0; i < length(ports); i++) {
+    for (unsigned i = 0; i < vusctl_length(ports); i++) {
         if (i > 0) {
             printf("\n");
         }
@@ -189,10 +159,10 @@ bool vusctl_show(Vusctl *v, GError **error)
 
 static void add_counters(Table *t, const char *name, JsonObject *counters)
 {
-    g_autofree char *in_pkts = NUMBER(counters, "ingress-pkts");
-    g_autofree char *in_bytes = NUMBER(counters, "ingress-bytes");
-    g_autofree char *out_pkts = NUMBER(counters, "egress-pkts");
-    g_autofree char *out_bytes = NUMBER(counters, "egress-bytes");
+    g_autofree char *in_pkts = VUSCTL_NUMBER(counters, "ingress-pkts");
+    g_autofree char *in_bytes = VUSCTL_NUMBER(counters, "ingress-bytes");
+    g_autofree char *out_pkts = VUSCTL_NUMBER(counters, "egress-pkts");
+    g_autofree char *out_bytes = VUSCTL_NUMBER(counters, "egress-bytes");
     g_autofree char *drops = g_strdup_printf(
         "%" PRId64, vusctl_sum(counters, "drops"));
 
@@ -201,11 +171,11 @@ static void add_counters(Table *t, const char *name, JsonObject *counters)
 
 static void add_drops(Table *t, const char *name, JsonObject *counters)
 {
-    JsonObject *drops = object_in(counters, "drops");
+    JsonObject *drops = vusctl_object(counters, "drops");
     g_autoptr(GList) reasons = drops ? json_object_get_members(drops) : NULL;
 
     for (GList *reason = reasons; reason; reason = reason->next) {
-        g_autofree char *pkts = NUMBER(drops, reason->data);
+        g_autofree char *pkts = VUSCTL_NUMBER(drops, reason->data);
 
         table_add(t, name, reason->data, pkts);
     }
@@ -218,19 +188,19 @@ static void show_stats(JsonNode *result)
         ">EGRESS BYTES", ">DROPPED PKTS", NULL);
     g_autoptr(Table) dropped = table_new("PORT", "DROPPED", ">PKTS", NULL);
     JsonObject *stats = json_node_get_object(result);
-    JsonArray *ports = array_in(stats, "ports");
+    JsonArray *ports = vusctl_array(stats, "ports");
     bool any = false;
 
-    for (unsigned i = 0; i < length(ports); i++) {
+    for (unsigned i = 0; i < vusctl_length(ports); i++) {
         JsonObject *port = json_array_get_object_element(ports, i);
-        JsonObject *drops = object_in(port, "drops");
+        JsonObject *drops = vusctl_object(port, "drops");
 
         add_counters(counted, vusctl_string(port, "name"), port);
         add_drops(dropped, vusctl_string(port, "name"), port);
         any |= drops && json_object_get_size(drops) > 0;
     }
-    if (length(ports) > 1) {
-        add_counters(counted, "sum", object_in(stats, "sum"));
+    if (vusctl_length(ports) > 1) {
+        add_counters(counted, "sum", vusctl_object(stats, "sum"));
     }
     table_print(counted);
     if (any) {
@@ -264,20 +234,20 @@ static void show_workers(JsonNode *result)
         ">FLOW MISSES", ">PKTS", NULL);
     JsonArray *workers = json_node_get_array(result);
 
-    for (unsigned i = 0; i < length(workers); i++) {
+    for (unsigned i = 0; i < vusctl_length(workers); i++) {
         JsonObject *worker = json_array_get_object_element(workers, i);
         int64_t polls = vusctl_number(worker, "polls");
-        g_autofree char *index = NUMBER(worker, "index");
+        g_autofree char *index = VUSCTL_NUMBER(worker, "index");
         g_autofree char *cpu = json_object_get_null_member(worker, "cpu") ?
-                               g_strdup("any") : NUMBER(worker, "cpu");
-        g_autofree char *queues = NUMBER(worker, "queues");
-        g_autofree char *polled = NUMBER(worker, "polls");
+                               g_strdup("any") : VUSCTL_NUMBER(worker, "cpu");
+        g_autofree char *queues = VUSCTL_NUMBER(worker, "queues");
+        g_autofree char *polled = VUSCTL_NUMBER(worker, "polls");
         g_autofree char *busy = g_strdup_printf(
             "%.1f", polls ? 100.0 * vusctl_number(worker, "busy-polls") /
                             polls : 0.0);
-        g_autofree char *sleeps = NUMBER(worker, "sleeps");
-        g_autofree char *misses = NUMBER(worker, "flow-misses");
-        g_autofree char *pkts = NUMBER(worker, "pkts");
+        g_autofree char *sleeps = VUSCTL_NUMBER(worker, "sleeps");
+        g_autofree char *misses = VUSCTL_NUMBER(worker, "flow-misses");
+        g_autofree char *pkts = VUSCTL_NUMBER(worker, "pkts");
 
         table_add(t, index, cpu, queues, polled, busy, sleeps, misses, pkts);
     }
@@ -292,33 +262,47 @@ bool vusctl_workers(Vusctl *v, GError **error)
 
 /* -- What there is --------------------------------------------------------- */
 
-static void show_settings(JsonNode *result)
+static void add_words(Table *t, JsonArray *words)
 {
-    g_autoptr(Table) of_ports = table_new("PORT", "TYPES", "DEFAULT",
-                                          "CHANGES", "WHAT IT IS", NULL);
-    g_autoptr(Table) of_daemon = table_new("DAEMON", "WHAT IT IS", NULL);
-    JsonObject *all = json_node_get_object(result);
-    JsonArray *words = array_in(all, "port");
+    table_wrap(t, VUSCTL_COLUMNS);
+    for (unsigned i = 0; i < vusctl_length(words); i++) {
+        JsonObject *word = json_array_get_object_element(words, i);
 
-    for (unsigned i = 0; i < length(words); i++) {
+        table_add(t, vusctl_string(word, "key"), vusctl_string(word, "help"));
+    }
+    printf("\n");
+    table_print(t);
+}
+
+static void show_port_words(JsonArray *words)
+{
+    g_autoptr(Table) t = table_new("PORT", "DEFAULT", "WHAT IT IS", NULL);
+
+    table_wrap(t, VUSCTL_COLUMNS);
+    for (unsigned i = 0; i < vusctl_length(words); i++) {
         JsonObject *word = json_array_get_object_element(words, i);
         const char *type = vusctl_string(word, "type");
+        g_autofree char *key = g_strconcat(
+            vusctl_string(word, "key"), vusctl_flag(word, "fixed") ? "*" : "",
+            NULL);
+        g_autofree char *help = g_strconcat(type, *type ? ": " : "",
+                                            vusctl_string(word, "help"), NULL);
 
-        table_add(of_ports, vusctl_string(word, "key"), *type ? type : "all",
-                  vusctl_string(word, "default"),
-                  flag(word, "fixed") ? "never" : "any time",
-                  vusctl_string(word, "help"));
+        table_add(t, key, vusctl_string(word, "default"), help);
     }
-    words = array_in(all, "daemon");
-    for (unsigned i = 0; i < length(words); i++) {
-        JsonObject *word = json_array_get_object_element(words, i);
+    table_print(t);
+    printf("* is fixed while the port lives.\n");
+}
 
-        table_add(of_daemon, vusctl_string(word, "key"),
-                  vusctl_string(word, "help"));
-    }
-    table_print(of_ports);
-    printf("\n");
-    table_print(of_daemon);
+static void show_settings(JsonNode *result)
+{
+    g_autoptr(Table) of_tenants = table_new("TENANT", "WHAT IT IS", NULL);
+    g_autoptr(Table) of_daemon = table_new("DAEMON", "WHAT IT IS", NULL);
+    JsonObject *all = json_node_get_object(result);
+
+    show_port_words(vusctl_array(all, "port"));
+    add_words(of_tenants, vusctl_array(all, "tenant"));
+    add_words(of_daemon, vusctl_array(all, "daemon"));
 }
 
 bool vusctl_settings(Vusctl *v, GError **error)
@@ -332,7 +316,7 @@ static void show_drops(JsonNode *result)
     g_autoptr(Table) t = table_new("DROPPED", "BECAUSE", NULL);
     JsonArray *reasons = json_node_get_array(result);
 
-    for (unsigned i = 0; i < length(reasons); i++) {
+    for (unsigned i = 0; i < vusctl_length(reasons); i++) {
         JsonObject *reason = json_array_get_object_element(reasons, i);
 
         table_add(t, vusctl_string(reason, "name"),

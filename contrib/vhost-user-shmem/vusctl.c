@@ -56,12 +56,11 @@ static JsonObject *named(const char *name)
     return params;
 }
 
-/* KEY=VALUE, behind the port's name. */
-static JsonObject *take_settings(const Vusctl *v, GError **error)
+JsonObject *vusctl_take_settings(const Vusctl *v, unsigned at, GError **error)
 {
     JsonObject *settings = json_object_new(), *params;
 
-    for (unsigned i = 1; i < v->words; i++) {
+    for (unsigned i = at + 1; i < v->words; i++) {
         const char *equals = strchr(v->word[i], '=');
         g_autofree char *key = NULL;
 
@@ -79,7 +78,7 @@ static JsonObject *take_settings(const Vusctl *v, GError **error)
         }
         json_object_set_string_member(settings, key, equals + 1);
     }
-    params = named(v->word[0]);
+    params = named(v->word[at]);
     json_object_set_object_member(params, "settings", settings);
     return params;
 }
@@ -98,7 +97,7 @@ static void show_missing(JsonNode *result)
 
 static bool run_add(Vusctl *v, GError **error)
 {
-    JsonObject *params = take_settings(v, error);
+    JsonObject *params = vusctl_take_settings(v, 0, error);
 
     return params && vusctl_finish(v, vusctl_call(v, "port.add", params,
                                                   error), show_missing);
@@ -106,7 +105,7 @@ static bool run_add(Vusctl *v, GError **error)
 
 static bool run_set(Vusctl *v, GError **error)
 {
-    JsonObject *params = take_settings(v, error);
+    JsonObject *params = vusctl_take_settings(v, 0, error);
 
     return params && vusctl_finish(v, vusctl_call(v, "port.set", params,
                                                   error), show_missing);
@@ -212,6 +211,7 @@ enum {
     OPTION_RESET = 1 << 2,
     OPTION_ONCE = 1 << 3,
     OPTION_INTERVAL = 1 << 4,
+    ALONE = 1 << 5,             /* no option: it needs no daemon */
 };
 
 typedef struct Command {
@@ -243,10 +243,23 @@ static const Command commands[] = {
       "addresses: show, forget what was learned" },
     { "fdb set", "MAC[/VLAN] PORT", 0, 0, 0, NULL, "fix an address" },
     { "fdb unset", "MAC[/VLAN]", 0, 0, 0, NULL, "let it go" },
+    { "tenant", "[list]", 0, MANY, OPTION_JSON, vusctl_tenant,
+      "tenants: what they may send, their ports" },
+    { "tenant set", "NAME KEY=VALUE...", 0, 0, 0, NULL,
+      "add a tenant, or change settings" },
+    { "tenant remove", "NAME", 0, 0, 0, NULL, "remove a tenant" },
+    { "links", "", 0, 0, OPTION_JSON, vusctl_links,
+      "what waits, and what is promised" },
+    { "deadlines", "[PORT]", 0, 1, OPTION_JSON, vusctl_deadlines,
+      "late, missed, and how long it took" },
     { "workers", "", 0, 0, OPTION_JSON, vusctl_workers,
       "what each worker does" },
     { "top", "[--interval S] [--once]", 0, 0, OPTION_ONCE | OPTION_INTERVAL,
       vusctl_top, "rates of all ports, again and again" },
+    { "watch", "", 0, 0, OPTION_JSON, vusctl_watch,
+      "tell what happens, until interrupted" },
+    { "reload", "[FILE]", 0, 1, OPTION_JSON, vusctl_reload,
+      "read the configuration file again" },
     { "save", "FILE", 1, 1, 0, run_save,
       "write the configuration to FILE; -: to stdout" },
     { "call", "METHOD [JSON]", 1, 2, OPTION_JSON, run_call,
@@ -261,6 +274,8 @@ static const Command commands[] = {
       "a frame out of a dummy port: vnet header, frame" },
     { "version", "", 0, 0, OPTION_JSON, run_version,
       "version of the daemon" },
+    { "doctor", "[ROOT]", 0, 1, OPTION_JSON | ALONE, vusctl_doctor,
+      "is this host (or a copy, ROOT) fit for it?" },
 };
 
 static const Command *find_command(const char *name)
@@ -398,10 +413,10 @@ int main(int argc, char **argv)
 
     setlocale(LC_ALL, "");
     c = parse_arguments(&v, argc, argv, &error);
-    if (c && !v.control) {
+    if (c && !v.control && !(c->options & ALONE)) {
         v.control = control_path_default(&error);
     }
-    if (!c || !v.control || !c->run(&v, &error)) {
+    if (error || !c->run(&v, &error)) {
         status = fail(error);
     }
     if (fflush(stdout) != 0) {

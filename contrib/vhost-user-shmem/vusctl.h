@@ -37,12 +37,24 @@ JsonNode *vusctl_call(Vusctl *v, const char *method, JsonObject *params,
 JsonNode *vusctl_call_node(Vusctl *v, const char *method, JsonNode *params,
                            GError **error);
 
+/* After "watch": waits for the next event, an object; NULL with @error set. */
+JsonNode *vusctl_next_event(Vusctl *v, GError **error);
+
+/* Parameters "name", which is word @at, and "settings", the KEY=VALUE behind
+ * it. */
+JsonObject *vusctl_take_settings(const Vusctl *v, unsigned at,
+                                 GError **error);
+
 /* -- Commands -------------------------------------------------------------- */
 
 typedef bool VusctlCommand(Vusctl *v, GError **error);
 
 VusctlCommand vusctl_list, vusctl_show, vusctl_stats, vusctl_fdb,
-              vusctl_workers, vusctl_settings, vusctl_drops, vusctl_top;
+              vusctl_workers, vusctl_settings, vusctl_drops, vusctl_top,
+              vusctl_doctor, vusctl_tenant, vusctl_links, vusctl_deadlines,
+              vusctl_watch, vusctl_reload;
+
+#define VUSCTL_COLUMNS 80
 
 /* What most of them end with: @result as it is for --json, else by @show (NULL:
  * nothing); it is taken.  False if it is NULL. */
@@ -56,6 +68,19 @@ void vusctl_print_json(JsonNode *node);
 /* A member, or what stands for it where a daemon does not send it. */
 const char *vusctl_string(JsonObject *object, const char *name);    /* "" */
 int64_t vusctl_number(JsonObject *object, const char *name);        /* 0 */
+
+bool vusctl_flag(JsonObject *object, const char *name);     /* false */
+JsonObject *vusctl_object(JsonObject *object, const char *name);    /* NULL */
+JsonArray *vusctl_array(JsonObject *object, const char *name);      /* NULL */
+
+unsigned vusctl_length(JsonArray *array);                   /* NULL: 0 */
+
+/* A number as text, to be freed. */
+#define VUSCTL_NUMBER(object, name) \
+    g_strdup_printf("%" PRId64, vusctl_number(object, name))
+
+/* Of a port as qos.deadlines shows it: counter @name. */
+int64_t vusctl_deadline_counter(JsonObject *port, const char *name);
 
 /* The texts in array @name, with commas; the caller frees it. */
 char *vusctl_join(JsonObject *object, const char *name);

@@ -5,6 +5,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "schedule.h"
 #include "worker.h"
 
 #define MAX_QUEUES (SWITCH_MAX_PORTS * PORT_MAX_QUEUES)
@@ -12,7 +14,10 @@
 /* Empty turns between two looks at the clock. */
 #define TURNS_PER_CLOCK 64
 /* For queues that cannot wake anybody. */
-#define BLIND_SLEEP_MS 1
+#define BLIND_SLEEP_NS 1000000
+/* The kernel wakes a thread so much later than asked for, often: a shorter
+ * sleep is none. */
+#define WAKE_UP_NS 100000
 
 typedef struct QueueWake {
     int fd;                         /* -1: it has none */
@@ -29,7 +34,7 @@ struct Worker {
     int cpu;
     int64_t idle_us;
     int epoll_fd;
-    int event_fd;                   /* wakes it; never read, edge-triggered */
+    Sleeper sleeper;
     pthread_t thread;
 
     /* Written by the control thread; atomic.  An entry is a port's id and a
@@ -38,6 +43,10 @@ struct Worker {
     unsigned queues;
     unsigned blind_queues;
     uint32_t queue[MAX_QUEUES];
+    unsigned links;
+    uint16_t link[SWITCH_MAX_PORTS];    /* ids of ports with a queue */
+    unsigned tenants;
+    uint16_t tenant[SWITCH_MAX_TENANTS];    /* ids of tenants with a link */
 
     /* The control thread's. */
     QueueWake wake[MAX_QUEUES];
@@ -62,12 +71,114 @@ static inline Port *queue_at(const Worker *w, unsigned i, unsigned *queue)
     return p && *queue < p->ingress_queues ? p : NULL;
 }
 
-/* One turn: a burst of each queue. */
+/* A port whose queue is to be served, if it is there. */
+static inline Port *link_at(const Worker *w, unsigned i)
+{
+    unsigned id = __atomic_load_n(&w->link[i], __ATOMIC_RELAXED);
+    Port *p = datapath_port(w->dp, id);
+
+    return p && p->queue ? p : NULL;
+}
+
+/* A tenant's link that is to be served, if it is there. */
+static inline TenantLink *tenant_at(const Worker *w, unsigned i)
+{
+    unsigned id = __atomic_load_n(&w->tenant[i], __ATOMIC_RELAXED);
+
+    return rcu_dereference(w->dp->tenant_link[id]);
+}
+
+static unsigned serve_tenants(Worker *w, uint64_t now_ns)
+{
+    unsigned n = __atomic_load_n(&w->tenants, __ATOMIC_ACQUIRE), sent = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        TenantLink *link = tenant_at(w, i);
+        uint64_t next_ns = link ? tenant_link_next_ns(link) : UINT64_MAX;
+
+        if (next_ns < UINT64_MAX && now_ns == 0) {
+            now_ns = clock_now_ns();
+        }
+        if (next_ns <= now_ns) {
+            sent += schedule_run_tenant(w->fw, link, now_ns);
+        }
+    }
+    return sent;
+}
+
+/* Whose link is free: what waits for it leaves. */
+static unsigned serve_links(Worker *w)
+{
+    unsigned n = __atomic_load_n(&w->links, __ATOMIC_ACQUIRE), sent = 0;
+    uint64_t now_ns = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        Port *p = link_at(w, i);
+        uint64_t next_ns = p ? egress_queue_next_ns(p->queue) : UINT64_MAX;
+
+        if (next_ns < UINT64_MAX && now_ns == 0) {
+            now_ns = clock_now_ns();
+        }
+        if (next_ns <= now_ns) {
+            sent += schedule_run(w->fw, p, now_ns);
+        }
+    }
+    sent += serve_tenants(w, now_ns);
+    return sent;
+}
+
+/* When the first link will be free for a frame that waits, or the first port
+ * that has sent too much may send again. */
+static uint64_t next_event_ns(const Worker *w, uint64_t now_ns)
+{
+    unsigned n = __atomic_load_n(&w->links, __ATOMIC_ACQUIRE), queue;
+    unsigned queues = __atomic_load_n(&w->queues, __ATOMIC_ACQUIRE);
+    uint64_t next_ns = UINT64_MAX;
+
+    for (unsigned i = 0; i < n; i++) {
+        Port *p = link_at(w, i);
+
+        if (p) {
+            next_ns = MIN(next_ns, egress_queue_next_ns(p->queue));
+        }
+    }
+    n = __atomic_load_n(&w->tenants, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < n; i++) {
+        TenantLink *link = tenant_at(w, i);
+
+        if (link) {
+            next_ns = MIN(next_ns, tenant_link_next_ns(link));
+        }
+    }
+    for (unsigned i = 0; i < queues; i++) {
+        Port *p = queue_at(w, i, &queue);
+
+        if (p && port_is_limited(p) && port_next_ns(p) > now_ns) {
+            next_ns = MIN(next_ns, port_next_ns(p));
+        }
+    }
+    return next_ns;
+}
+
+/*
+ * Is its limit not reached?  Then not much more than what the next millisecond
+ * allows is taken at once.
+ */
+static bool may_take(const Port *p, IngressBurst *b)
+{
+    if (clock_now_ns() < port_next_ns(p)) {
+        return false;
+    }
+    b->max = port_limit_burst(p);
+    return true;
+}
+
+/* One turn: a burst of each queue, and what may leave meanwhile. */
 static unsigned poll_queues(Worker *w)
 {
     unsigned n = __atomic_load_n(&w->queues, __ATOMIC_ACQUIRE);
     Forwarder *fw = w->fw;
-    unsigned found = 0;
+    unsigned found = serve_links(w);
 
     for (unsigned i = 0; i < n; i++) {
         unsigned queue;
@@ -76,45 +187,90 @@ static unsigned poll_queues(Worker *w)
         if (G_UNLIKELY(!p)) {
             continue;
         }
+        fw->burst.max = INGRESS_BURST;
+        if (G_UNLIKELY(port_is_limited(p)) && !may_take(p, &fw->burst)) {
+            continue;
+        }
         fw->burst.n = p->ops->ingress(p, queue, &fw->burst,
                                       &fw->counters[p->id]);
         if (fw->burst.n > 0) {
+            unsigned taken = fw->burst.n;
+
             forward_burst(fw, p);
             p->ops->ingress_done(p, queue, &fw->burst);
-            found += fw->burst.n;
+            found += taken;
+            counter_add(&w->pkts, taken);
+            found += serve_links(w);
         }
     }
     return found;
 }
 
-/* Ask all queues to wake us, or not to; has one something already? */
+/*
+ * Ask all queues to wake us, or not to; has one something already?  Not those
+ * whose limit is reached: their time wakes us.
+ */
 static bool ask_wake(Worker *w, bool ask)
 {
     unsigned n = __atomic_load_n(&w->queues, __ATOMIC_ACQUIRE);
+    uint64_t now_ns = clock_now_ns();
     bool more = false;
 
     for (unsigned i = 0; i < n; i++) {
         unsigned queue;
         Port *p = queue_at(w, i, &queue);
 
-        more |= p && p->ops->ask_wake(p, queue, ask);
+        if (!p || (ask && port_is_limited(p) && port_next_ns(p) > now_ns)) {
+            continue;
+        }
+        more |= p->ops->ask_wake(p, queue, ask);
     }
     return more;
 }
 
-static void sleep_until_something_comes(Worker *w)
+/* How long it may sleep: 0, not at all; UINT64_MAX, until it is woken. */
+static uint64_t may_sleep_ns(const Worker *w)
 {
+    bool blind = __atomic_load_n(&w->blind_queues, __ATOMIC_RELAXED) > 0;
+    uint64_t now_ns = clock_now_ns(), next_ns = next_event_ns(w, now_ns);
+
+    if (next_ns == UINT64_MAX) {
+        return blind ? BLIND_SLEEP_NS : UINT64_MAX;
+    }
+    if (next_ns < now_ns + 2 * WAKE_UP_NS) {
+        return 0;
+    }
+    next_ns -= now_ns + WAKE_UP_NS;
+    return blind ? MIN(next_ns, BLIND_SLEEP_NS) : next_ns;
+}
+
+static void wait_for_events(Worker *w, uint64_t ns)
+{
+    struct timespec most = {
+        .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000,
+    };
     struct epoll_event events[16];
 
-    if (!ask_wake(w, true)) {
-        bool blind = __atomic_load_n(&w->blind_queues, __ATOMIC_RELAXED) > 0;
+    counter_add(&w->sleeps, 1);
+    rcu_thread_offline();
+    epoll_pwait2(w->epoll_fd, events, G_N_ELEMENTS(events),
+                 ns == UINT64_MAX ? NULL : &most, NULL);
+    rcu_thread_online();
+}
 
-        counter_add(&w->sleeps, 1);
-        rcu_thread_offline();
-        epoll_wait(w->epoll_fd, events, G_N_ELEMENTS(events),
-                   blind ? BLIND_SLEEP_MS : -1);
-        rcu_thread_online();
+static void sleep_until_something_comes(Worker *w)
+{
+    uint64_t ns;
+
+    __atomic_store_n(&w->sleeper.asleep, true, __ATOMIC_RELAXED);
+    /* Pairs with the fence of sleeper_wake(): they see that we sleep, or we
+     * see what they have put into a queue. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    ns = may_sleep_ns(w);
+    if (ns > 0 && !ask_wake(w, true)) {
+        wait_for_events(w, ns);
     }
+    __atomic_store_n(&w->sleeper.asleep, false, __ATOMIC_RELAXED);
     ask_wake(w, false);
 }
 
@@ -132,7 +288,6 @@ static void *work(void *opaque)
         rcu_quiescent_state();
         if (G_LIKELY(found > 0)) {
             counter_add(&w->busy_polls, 1);
-            counter_add(&w->pkts, found);
             empty_turns = 0;
             continue;
         }
@@ -186,7 +341,7 @@ static int start_thread(Worker *w, unsigned index, unsigned rt_priority)
 static void free_all(Worker *w)
 {
     close(w->epoll_fd);
-    close(w->event_fd);
+    close(w->sleeper.event_fd);
     forwarder_free(w->fw);
     g_free(w);
 }
@@ -200,12 +355,13 @@ Worker *worker_new(Datapath *dp, unsigned index, int cpu, unsigned rt_priority,
 
     w->dp = dp;
     w->fw = forwarder_new(dp);
+    w->fw->self = &w->sleeper;
     w->cpu = cpu;
     w->idle_us = idle_us;
     w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    w->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (w->epoll_fd < 0 || w->event_fd < 0 ||
-        epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->event_fd, &wake) < 0) {
+    w->sleeper.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->epoll_fd < 0 || w->sleeper.event_fd < 0 ||
+        epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->sleeper.event_fd, &wake) < 0) {
         g_set_error(error, SWITCH_ERROR, 0, "cannot make what wakes worker "
                     "%u: %s", index, g_strerror(errno));
         free_all(w);
@@ -265,12 +421,55 @@ void worker_add_queue(Worker *w, unsigned port, unsigned queue, int wake_fd)
     __atomic_store_n(&w->queues, i + 1, __ATOMIC_RELEASE);
 }
 
+Sleeper *worker_add_link(Worker *w, unsigned port)
+{
+    g_assert(w->links < SWITCH_MAX_PORTS);
+    __atomic_store_n(&w->link[w->links], port, __ATOMIC_RELAXED);
+    /* Pairs with the acquire of serve_links(). */
+    __atomic_store_n(&w->links, w->links + 1, __ATOMIC_RELEASE);
+    return &w->sleeper;
+}
+
+Sleeper *worker_add_tenant(Worker *w, unsigned tenant)
+{
+    g_assert(w->tenants < SWITCH_MAX_TENANTS);
+    __atomic_store_n(&w->tenant[w->tenants], tenant, __ATOMIC_RELAXED);
+    /* Pairs with the acquire of serve_tenants(). */
+    __atomic_store_n(&w->tenants, w->tenants + 1, __ATOMIC_RELEASE);
+    return &w->sleeper;
+}
+
+void worker_remove_tenant(Worker *w, unsigned tenant)
+{
+    for (unsigned i = 0; i < w->tenants; i++) {
+        if (w->tenant[i] == tenant) {
+            __atomic_store_n(&w->tenant[i], w->tenant[w->tenants - 1],
+                             __ATOMIC_RELAXED);
+            __atomic_store_n(&w->tenants, w->tenants - 1, __ATOMIC_RELAXED);
+            return;
+        }
+    }
+}
+
+static void remove_link(Worker *w, unsigned port)
+{
+    for (unsigned i = 0; i < w->links; i++) {
+        if (w->link[i] == port) {
+            __atomic_store_n(&w->link[i], w->link[w->links - 1],
+                             __ATOMIC_RELAXED);
+            __atomic_store_n(&w->links, w->links - 1, __ATOMIC_RELAXED);
+            return;
+        }
+    }
+}
+
 /* A worker in its turn may see the last entry twice, or not: once more or less
  * does not matter.  It is the only one that serves that. */
 void worker_remove_port(Worker *w, unsigned port)
 {
     unsigned i = 0;
 
+    remove_link(w, port);
     while (i < w->queues) {
         unsigned last = w->queues - 1;
 
@@ -295,7 +494,7 @@ void worker_wake(Worker *w)
     uint64_t one = 1;
 
     /* Full would mean that it was written, and not read, often enough. */
-    (void)!write(w->event_fd, &one, sizeof(one));
+    (void)!write(w->sleeper.event_fd, &one, sizeof(one));
 }
 
 /* -- Status ---------------------------------------------------------------- */

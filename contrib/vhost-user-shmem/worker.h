@@ -2,10 +2,10 @@
 /*
  * A thread that polls ingress queues, and sleeps when nothing comes.
  *
- * It serves its queues in turn, a burst of each, and is inside RCU from one
- * turn to the next.  After idle_us without a frame it asks the queues to wake
- * it, looks once more, and sleeps outside RCU: nobody waits for a worker that
- * sleeps.
+ * It serves its queues in turn, a burst of each, and in between the links whose
+ * time has come (schedule.h); it is inside RCU from one turn to the next.
+ * After idle_us without a frame it asks the queues to wake it, looks once more,
+ * and sleeps outside RCU: nobody waits for a worker that sleeps.
  *
  * Threads: the control thread, except where it says otherwise.
  */
@@ -32,6 +32,14 @@ unsigned worker_load(const Worker *w);
  * published and worker_wake() was called.
  */
 void worker_add_queue(Worker *w, unsigned port, unsigned queue, int wake_fd);
+
+/* And the queue for what leaves by port @port.  Returns who sleeps when nothing
+ * waits there. */
+Sleeper *worker_add_link(Worker *w, unsigned port);
+
+/* The same for what waits for the link of a tenant. */
+Sleeper *worker_add_tenant(Worker *w, unsigned tenant);
+void worker_remove_tenant(Worker *w, unsigned tenant);
 
 /* All queues of a port.  The thread may serve them until a grace period has
  * passed; their fds may be closed then. */

@@ -90,6 +90,56 @@ static void test_whole(void)
     g_assert_cmpuint(a->vlan, ==, 0);
 }
 
+/* Ports may be named before what they name. */
+static void test_tenants(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(DaemonConfig) c = parse(
+        "[port vm1]\ntype=dummy\ntenant=red\nguarantee-bps=1M\n"
+        "[tenant red]\ntx-limit-bps=2.5M\ntx-limit-pps=10k\n"
+        "guarantee-bps=2M\nguarantee-pps=5\nrx-limit-bps=7M\n"
+        "rx-limit-pps=8\n[tenant idle]\n"
+        "[port up]\ntype=dummy\nrate-bps=10M\n", &error);
+    g_autofree char *text = NULL;
+    const ConfigTenant *t;
+
+    g_assert_no_error(error);
+    g_assert_cmpuint(c->tenants->len, ==, 2);
+    t = g_ptr_array_index(c->tenants, 0);
+    g_assert_cmpstr(t->name, ==, "red");
+    g_assert_cmpuint(t->settings.tx_limit_bps, ==, 2500000);
+    g_assert_cmpuint(t->settings.tx_limit_pps, ==, 10000);
+    g_assert_cmpuint(t->settings.guarantee_bps, ==, 2000000);
+    g_assert_cmpuint(t->settings.guarantee_pps, ==, 5);
+    g_assert_cmpuint(t->settings.rx_limit_bps, ==, 7000000);
+    g_assert_cmpuint(t->settings.rx_limit_pps, ==, 8);
+    t = g_ptr_array_index(c->tenants, 1);
+    g_assert_cmpstr(t->name, ==, "idle");
+    g_assert_cmpuint(t->settings.guarantee_bps, ==, 0);
+    text = config_file_text(c);
+    assert_contains(text, "[tenant red]\nguarantee-bps=2M\ntx-limit-bps=2500k"
+                    "\ntx-limit-pps=10k\nguarantee-pps=5\nrx-limit-bps=7M\n"
+                    "rx-limit-pps=8\n\n[tenant idle]\n"
+                    "guarantee-bps=0\n\n[port vm1]\n");
+}
+
+static void test_too_many_tenants(void)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(DaemonConfig) fits = NULL;
+    g_autoptr(GError) error = NULL;
+
+    for (unsigned i = 0; i < SWITCH_MAX_TENANTS; i++) {
+        g_string_append_printf(text, "[tenant t%u]\n", i);
+    }
+    fits = parse(text->str, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(fits->tenants->len, ==, SWITCH_MAX_TENANTS);
+    g_string_append(text, "[tenant u]\n");
+    g_assert_null(parse(text->str, &error));
+    assert_contains(error->message, "65 tenants are too many");
+}
+
 static void test_empty(void)
 {
     static const char *const text[] = { "", "\n", "# nothing\n", "[daemon]",
@@ -128,7 +178,7 @@ static void test_wrong(void)
         { "[daemon]\n[fdb]\n[daemon]\n",
           "vus.conf:3: [daemon] is in line 1 already" },
         { "[deamon]\n", "vus.conf:1: there is no group [deamon]: the groups "
-          "are [daemon], [port NAME] and [fdb]" },
+          "are [daemon], [tenant NAME], [port NAME] and [fdb]" },
         { "[port]\n", "vus.conf:1: there is no group [port]" },
         { "[port a b]\ntype=dummy\n", "vus.conf:1: port a b: 'a b' cannot "
           "be the name" },
@@ -152,6 +202,28 @@ static void test_wrong(void)
           "[port e]\ntype=dummy\nmirror=y,x\n",
           "more than 4 ports would show" },
         { "[port a]\nsocket=/s\\q\n", "vus.conf:2: " },
+        { "[tenant]\n", "vus.conf:1: there is no group [tenant]" },
+        { "[tenant a b]\n", "vus.conf:1: tenant: 'a b' cannot be the name" },
+        { "[tenant a]\nvlan=5\n", "vus.conf:2: a tenant has no setting "
+          "'vlan'; it has tx-limit-bps, tx-limit-pps, guarantee-bps, "
+          "guarantee-pps" },
+        { "[tenant a]\n\ntx-limit-bps=fast\n",
+          "vus.conf:3: tx-limit-bps=fast: 'fast' is not a rate" },
+        { "[tenant a]\n[tenant a]\n",
+          "vus.conf:2: [tenant a] is in line 1 already" },
+        { "[port p]\ntype=dummy\ntenant=a\n[tenant b]\n",
+          "port p: there is no tenant 'a': add [tenant a]" },
+        { "[tenant a]\nguarantee-bps=1M\n"
+          "[port p]\ntype=dummy\ntenant=a\nguarantee-bps=2M\n",
+          "tenant a: the guarantee-bps= of its ports are 2M together, its own "
+          "is 1M" },
+        { "[port up]\ntype=dummy\nrate-bps=10M\n[tenant a]\n"
+          "guarantee-bps=11M\n", "port up cannot give all guarantees" },
+        { "[port up]\ntype=dummy\nrate-bps=1M\n[port r]\ntype=dummy\n"
+          "rtvnic=on\ndeadline-us=5000\nperiod-us=5000\n",
+          "port up cannot promise all contracts" },
+        { "[port r]\ntype=dummy\nrtvnic=on\ndeadline-us=5\nperiod-us=5\n",
+          "no other port has a link that could promise anything" },
         { "[fdb]\n52:54:00:00:00:01=a\n",
           "52:54:00:00:00:01 is at port 'a', which does not exist" },
         { "[port a]\ntype=dummy\n[fdb]\n52:54:00:00:00:01/0=a\n",
@@ -215,6 +287,51 @@ static void set_any(PortSettings *s, const char *key, const char *value)
     }
 }
 
+/* What fits whatever else there is: nothing is promised or guaranteed. */
+static void set_any_qos(const DaemonConfig *c, PortSettings *s)
+{
+    if (g_test_rand_bit()) {
+        port_settings_set(s, "rate-bps", PICK("1", "2.5M", "10T"), NULL);
+        set_any(s, "policy", PICK("edf", "fifo", "strict"));
+        set_any(s, "host-jitter-us", PICK("0", "1000000"));
+        set_any(s, "promises", "off");
+    }
+    if (g_test_rand_bit()) {
+        port_settings_set(s, "rtvnic", "on", NULL);
+        port_settings_set(s, "deadline-us", PICK("1", "4294967"), NULL);
+        set_any(s, "late", "drop");
+        set_any(s, "dscp", PICK("0", "63"));
+        set_any(s, "pcp", PICK("0", "7"));
+        set_any(s, "trailer", "off");
+        set_any(s, "source-id", PICK("1", "4294967295"));
+        set_any(s, "max-skew-us", PICK("0", "4294967"));
+    }
+    set_any(s, "rate-pps", PICK("1", "10G"));
+    set_any(s, "queue-pkts", PICK("16", "65536"));
+    set_any(s, "link-mtu", PICK("576", "65535"));
+    set_any(s, "uplink", "on");
+    set_any(s, "trust", "rtvnic");
+    set_any(s, "tx-limit-bps", PICK("1", "10T"));
+    set_any(s, "tx-limit-pps", PICK("7", "10G"));
+    if (c->tenants->len > 0) {
+        set_any(s, "tenant", "tenant-0");
+    }
+}
+
+static void add_any_tenant(DaemonConfig *c, unsigned number)
+{
+    g_autofree char *name = g_strdup_printf("tenant-%u", number);
+    TenantSettings s = { 0 };
+
+    if (g_test_rand_bit()) {
+        g_assert_true(tenant_settings_set(&s, "tx-limit-bps",
+                                          PICK("1", "2.5M", "10T"), NULL));
+        g_assert_true(tenant_settings_set(&s, "tx-limit-pps",
+                                          PICK("0", "9999"), NULL));
+    }
+    daemon_config_set_tenant(c, name, &s);
+}
+
 static void add_any_port(DaemonConfig *c, unsigned number)
 {
     g_autofree char *name = g_strdup_printf("port-%u", number);
@@ -245,6 +362,7 @@ static void add_any_port(DaemonConfig *c, unsigned number)
     set_any(&s, g_test_rand_bit() ? "peer" : "mirror", PICK("x", "y"));
     set_any(&s, "storm-pps", PICK("0", "1", "1000000000"));
     set_any(&s, "max-macs", PICK("0", "1024", "1000000"));
+    set_any_qos(c, &s);
     daemon_config_add_port(c, name, &s);
     port_settings_clear(&s);
 }
@@ -275,6 +393,7 @@ static void test_round_trip(void)
         g_autoptr(GError) error = NULL;
         g_autofree char *text = NULL, *again = NULL;
         unsigned ports = g_test_rand_int_range(0, 6);
+        unsigned tenants = g_test_rand_int_range(0, 3);
 
         set_daemon(c, "control", PICK("/run/c.sock", " a \\ b "));
         set_daemon(c, "state-dir", "/x");
@@ -284,6 +403,9 @@ static void test_round_trip(void)
         set_daemon(c, "idle-us", PICK("0", "100"));
         set_daemon(c, "fdb-age-s", PICK("1", "1000000"));
         set_daemon(c, "fdb-max", PICK("10", "1000000"));
+        for (unsigned i = 0; i < tenants; i++) {
+            add_any_tenant(c, i);
+        }
         for (unsigned i = 0; i < ports; i++) {
             add_any_port(c, i);
         }
@@ -299,6 +421,15 @@ static void test_round_trip(void)
         g_assert_cmpstr(text, ==, again);
         g_assert_cmpuint(back->ports->len, ==, c->ports->len);
         g_assert_cmpuint(back->addresses->len, ==, c->addresses->len);
+        g_assert_cmpuint(back->tenants->len, ==, tenants);
+        for (unsigned i = 0; i < tenants; i++) {
+            const ConfigTenant *t = g_ptr_array_index(c->tenants, i);
+            const ConfigTenant *u = g_ptr_array_index(back->tenants, i);
+
+            g_assert_cmpstr(t->name, ==, u->name);
+            g_assert_cmpmem(&t->settings, sizeof(t->settings), &u->settings,
+                            sizeof(u->settings));
+        }
         for (unsigned i = 0; i < ports; i++) {
             const ConfigPort *p = g_ptr_array_index(c->ports, i);
             const ConfigPort *q = g_ptr_array_index(back->ports, i);
@@ -362,6 +493,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/vus-config/whole", test_whole);
+    g_test_add_func("/vus-config/tenants", test_tenants);
+    g_test_add_func("/vus-config/too-many-tenants", test_too_many_tenants);
     g_test_add_func("/vus-config/empty", test_empty);
     g_test_add_func("/vus-config/wrong", test_wrong);
     g_test_add_func("/vus-config/too-many-ports", test_too_many_ports);

@@ -1,147 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The programs as their users meet them: vhost-user-shmem from start to end,
- * and vusctl beside it.
+ * vhost-user-shmem as its users meet it, from start to end.
  *
  * Threads: single; the daemon is another process.
  */
 #include <glib/gstdio.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-typedef struct Bed {
-    char *dir;                  /* the daemon's working directory */
-    char *control, *shmem, *vusctl;
-    GPid daemon;                /* 0: none runs */
-    int said;                   /* its stdout */
-} Bed;
-
-static char *program(const char *name)
-{
-    g_autofree char *path = g_test_build_filename(
-        G_TEST_BUILT, "..", "..", "contrib", "vhost-user-shmem", name, NULL);
-
-    g_assert_true(g_file_test(path, G_FILE_TEST_IS_EXECUTABLE));
-    /* Programs start in another directory. */
-    return g_canonicalize_filename(path, NULL);
-}
-
-static Bed *bed_new(void)
-{
-    Bed *bed = g_new0(Bed, 1);
-
-    bed->dir = g_dir_make_tmp("vus-daemon-XXXXXX", NULL);
-    bed->control = g_build_filename(bed->dir, "c.sock", NULL);
-    bed->shmem = program("vhost-user-shmem");
-    bed->vusctl = program("vusctl");
-    return bed;
-}
-
-/* -- The daemon ------------------------------------------------------------ */
-
-/* A daemon does not outlive a test that fails. */
-static void die_with_parent(void *opaque)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-}
-
-/* Words up to NULL behind --control PATH. */
-static char **words_of(const char *program_path, const Bed *bed,
-                       const char *const *word)
-{
-    g_autoptr(GPtrArray) all = g_ptr_array_new();
-
-    g_ptr_array_add(all, g_strdup(program_path));
-    g_ptr_array_add(all, g_strdup("--control"));
-    g_ptr_array_add(all, g_strdup(bed->control));
-    for (; *word; word++) {
-        g_ptr_array_add(all, g_strdup(*word));
-    }
-    g_ptr_array_add(all, NULL);
-    return (char **)g_ptr_array_free(g_steal_pointer(&all), false);
-}
-
-/* Until it has said "ready". */
-static void start(Bed *bed, const char *const *word)
-{
-    g_auto(GStrv) argv = words_of(bed->shmem, bed, word);
-    g_autoptr(GError) error = NULL;
-    char said[6];
-    size_t done = 0;
-
-    g_spawn_async_with_pipes(bed->dir, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD,
-                             die_with_parent, NULL, &bed->daemon, NULL,
-                             &bed->said, NULL, &error);
-    g_assert_no_error(error);
-    while (done < sizeof(said)) {
-        ssize_t got = read(bed->said, said + done, sizeof(said) - done);
-
-        g_assert_cmpint(got, >, 0);
-        done += got;
-    }
-    g_assert_cmpmem(said, sizeof(said), "ready\n", 6);
-}
-
-static int end(Bed *bed, int signal)
-{
-    int status;
-
-    g_assert_cmpint(kill(bed->daemon, signal), ==, 0);
-    g_assert_cmpint(waitpid(bed->daemon, &status, 0), ==, bed->daemon);
-    close(bed->said);
-    bed->daemon = 0;
-    return status;
-}
-
-static void bed_free(Bed *bed)
-{
-    if (bed->daemon) {
-        g_assert_cmpint(end(bed, SIGTERM), ==, 0);
-    }
-    g_assert_cmpint(g_access(bed->control, F_OK), <, 0);
-    g_assert_cmpint(g_rmdir(bed->dir), ==, 0);
-    g_free(bed->dir);
-    g_free(bed->control);
-    g_free(bed->shmem);
-    g_free(bed->vusctl);
-    g_free(bed);
-}
-
-/* -- Programs that end ----------------------------------------------------- */
-
-static void run(const Bed *bed, const char *path, const char *const *word,
-                int status, const char *out, const char *err)
-{
-    g_auto(GStrv) argv = words_of(path, bed, word);
-    g_autofree char *got_out = NULL, *got_err = NULL;
-    g_autoptr(GError) error = NULL;
-    int got;
-
-    g_spawn_sync(bed->dir, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL, &got_out,
-                 &got_err, &got, &error);
-    g_assert_no_error(error);
-    if (!WIFEXITED(got) || WEXITSTATUS(got) != status ||
-        !strstr(got_out, out) || !strstr(got_err, err)) {
-        g_autofree char *line = g_strjoinv(" ", argv);
-
-        g_error("%s: status %d '%s' '%s', not %d '%s' '%s'", line, got,
-                got_out, got_err, status, out, err);
-    }
-}
-
-#define WORDS(...) ((const char *const []) { __VA_ARGS__, NULL })
-
-#define VUSCTL(bed, status, out, err, ...) \
-    run(bed, (bed)->vusctl, WORDS(__VA_ARGS__), status, out, err)
-#define SHMEM(bed, status, out, err, ...) \
-    run(bed, (bed)->shmem, WORDS(__VA_ARGS__), status, out, err)
+#include "daemon-bed.h"
 
 /* -- From start to end ----------------------------------------------------- */
 
@@ -158,7 +30,7 @@ static void test_signals(void)
         g_assert_cmpint(stat(bed->control, &st), ==, 0);
         g_assert_cmpint(st.st_mode & 07777, ==, 0600);
         g_assert_cmpint(g_access(port, F_OK), ==, 0);
-        /* A terminal that goes away does not end it. */
+        /* A terminal that goes away does not end it: there is no file. */
         g_assert_cmpint(kill(bed->daemon, SIGHUP), ==, 0);
         VUSCTL(bed, 0, "vhost-user-shmem ", "", "version");
         g_assert_cmpint(end(bed, ends[i]), ==, 0);
@@ -250,8 +122,9 @@ static void test_save(void)
     struct stat st;
 
     start(bed, WORDS("--idle-us=0"));
+    VUSCTL(bed, 0, "", "", "tenant", "set", "red", "guarantee-bps=1M");
     VUSCTL(bed, 0, "", "", "add", "a", "type=dummy", "trunk=5-7,9",
-           "native=7");
+           "native=7", "tenant=red", "rate-bps=1G", "uplink=on");
     VUSCTL(bed, 0, "port b waits for ports that do not exist yet: c", "",
            "add", "b", "socket=b.sock", "peer=c", "queues=4");
     VUSCTL(bed, 0, "", "", "set", "a", "native=", "mac=52:54:00:00:00:01");
@@ -265,6 +138,7 @@ static void test_save(void)
     g_assert_true(g_file_get_contents(one, &first, NULL, NULL));
     g_assert_true(g_file_get_contents(two, &second, NULL, NULL));
     g_assert_cmpstr(first, ==, second);
+    g_assert_nonnull(strstr(first, "[tenant red]\nguarantee-bps=1M\n"));
     g_assert_nonnull(strstr(first, "trunk=5-7,9\n"));
     g_assert_nonnull(strstr(first, "52:54:00:00:00:01/9=a\n"));
     g_unlink(one);
@@ -272,114 +146,159 @@ static void test_save(void)
     bed_free(bed);
 }
 
-/* -- vusctl ---------------------------------------------------------------- */
+/* -- Tenants --------------------------------------------------------------- */
 
-#define FRAME "ffffffffffff5254000000010800"
-
-static void test_commands(void)
+/* The command line wins, and ports may be named before what they need. */
+static void test_tenants(void)
 {
     Bed *bed = bed_new();
 
-    start(bed, WORDS("--idle-us=0", "--port", "a type=dummy", "--port",
-                     "b type=dummy vlan=5"));
-    VUSCTL(bed, 0, "a     dummy  ready  all              0/1\n"
-           "b     dummy  ready  5                0/1\n", "", "list");
-    VUSCTL(bed, 0, "settings        type=dummy\n                vlan=5\n",
-           "", "show", "b");
-    VUSCTL(bed, 0, "port            b", "", "show");
-    VUSCTL(bed, 0, "", "", "set", "b", "vlan=", "trunk=all");
-    VUSCTL(bed, 0, "", "", "inject", "a", FRAME);
-    VUSCTL(bed, 0, "000000000000000000000100 " FRAME "\n", "", "read", "b");
-    VUSCTL(bed, 0, "", "", "inject", "a", "ffffffffffffffffffffffff0800");
-    VUSCTL(bed, 0, "PORT  INGRESS PKTS  INGRESS BYTES  EGRESS PKTS  "
-           "EGRESS BYTES  DROPPED PKTS\n"
-           "a                2             28            0             0  "
-           "           1\n"
-           "b                0              0            1            14  "
-           "           0\n"
-           "sum              2             28            1            14  "
-           "           1\n\n"
-           "PORT  DROPPED     PKTS\n"
-           "a     bad-source     1\n", "", "stats");
-    VUSCTL(bed, 0, "b     storm           0\n", "", "stats", "--all");
-    VUSCTL(bed, 0, "\"drops\":{\"bad-source\":1}", "", "stats", "a",
-           "--json");
-    VUSCTL(bed, 0, "", "", "stats", "--reset");
-    VUSCTL(bed, 0, "sum              0 ", "", "stats");
-    VUSCTL(bed, 0, "52:54:00:00:00:01  none  a", "", "fdb");
-    VUSCTL(bed, 0, "52:54:00:00:00:01  none  a", "", "fdb", "list", "a");
-    VUSCTL(bed, 0, "0 forgotten", "", "fdb", "flush", "b");
-    VUSCTL(bed, 0, "1 forgotten", "", "fdb", "flush");
-    VUSCTL(bed, 0, "", "", "fdb", "set", "52:54:00:00:00:02/7", "b");
-    VUSCTL(bed, 0, "52:54:00:00:00:02     7  b     fixed", "", "fdb");
-    VUSCTL(bed, 0, "[{\"mac\":\"52:54:00:00:00:02\",\"vlan\":7,", "", "fdb",
-           "--json");
-    VUSCTL(bed, 0, "", "", "fdb", "unset", "52:54:00:00:00:02/7");
-    VUSCTL(bed, 0, "[]", "", "fdb", "--json");
-    VUSCTL(bed, 0, "     0  any       0 ", "", "workers");
-    VUSCTL(bed, 0, "storm-pps  all         0           any time", "",
-           "settings");
-    VUSCTL(bed, 0, "rx-full      the receiver has made", "", "drops");
-    VUSCTL(bed, 0, "{\"name\":\"vhost-user-shmem\"", "", "call", "version");
-    VUSCTL(bed, 0, "\"name\":\"a\"", "", "call", "port.show",
-           "{\"name\":\"a\"}");
-    VUSCTL(bed, 0, "", "", "remove", "b");
-    VUSCTL(bed, 0, "Commands:", "", "--help");
+    bed_write(bed, "vus.conf",
+              "[port voice]\ntype=dummy\nrtvnic=on\ndeadline-us=2000\n"
+              "period-us=5000\ntenant=red\n"
+              "[port up]\ntype=dummy\nrate-bps=100M\n"
+              "[tenant red]\nguarantee-bps=1M\n"
+              "[tenant blue]\nguarantee-bps=3M\n");
+    start(bed, WORDS("--config", "vus.conf", "--idle-us=0", "--tenant",
+                     "red tx-limit-bps=2.5M tx-limit-pps=0", "--tenant",
+                     "green", "--port", "a type=dummy tenant=green"));
+    VUSCTL(bed, 0, "[tenant red]\nguarantee-bps=0\ntx-limit-bps=2500k\n\n"
+           "[tenant blue]\nguarantee-bps=3M\n\n[tenant green]\n"
+           "guarantee-bps=0\n\n[port voice]\n", "", "save", "-");
+    VUSCTL(bed, 0, "green   settings\n        ports     a\n", "", "tenant");
+    bed_unlink(bed, "vus.conf");
     bed_free(bed);
 }
 
-/* A table of rates: within 80 columns. */
-static void test_top(void)
+static void test_wrong_tenants(void)
 {
     Bed *bed = bed_new();
-    g_autofree char *out = NULL;
-    g_auto(GStrv) argv = words_of(bed->vusctl, bed,
-                                  WORDS("top", "--once", "--interval=0.1"));
-    g_auto(GStrv) line = NULL;
-    int status;
 
-    start(bed, WORDS("--idle-us=0", "--port",
-                     "a-name-that-is-long type=dummy"));
-    g_assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_DEFAULT, NULL, NULL,
-                               &out, NULL, &status, NULL));
-    g_assert_cmpint(status, ==, 0);
-    line = g_strsplit(out, "\n", -1);
-    g_assert_cmpuint(g_strv_length(line), ==, 4);
-    g_assert_true(g_str_has_prefix(line[0], "PORT "));
-    g_assert_true(g_str_has_prefix(line[1], "a-name-that-is- ready "));
-    g_assert_true(g_str_has_prefix(line[2], "sum "));
-    for (unsigned i = 0; i < 3; i++) {
-        g_assert_cmpuint(strlen(line[i]), ==, 80);
+    SHMEM(bed, 2, "", "--tenant red is there twice", "--tenant", "red",
+          "--tenant", "red guarantee-bps=5");
+    SHMEM(bed, 2, "", "--tenant red: a tenant has no setting 'vlan'",
+          "--tenant", "red vlan=5");
+    SHMEM(bed, 2, "", "--tenant red: 'fast' is no setting: write KEY=VALUE",
+          "--tenant", "red fast");
+    SHMEM(bed, 2, "", "--tenant -: '-' cannot be the name", "--tenant", "-");
+    SHMEM(bed, 2, "", "--tenant '\"red': ", "--tenant", "\"red");
+    SHMEM(bed, 2, "", "port a: there is no tenant 'red'", "--port",
+          "a type=dummy tenant=red");
+    SHMEM(bed, 0, "valid: 1 ports", "", "--check", "--port",
+          "a type=dummy tenant=red", "--tenant", "red");
+    bed_free(bed);
+}
+
+/* -- Reload ---------------------------------------------------------------- */
+
+#define BEGINNING "[daemon]\nidle-us=0\n[tenant t]\n" \
+    "[port a]\ntype=dummy\ntenant=t\n"
+
+/* Where something is wrong, also between lines that are right by themselves;
+ * nothing has changed then. */
+static void test_wrong_reload(void)
+{
+    Bed *bed = bed_new();
+    g_autofree char *before = NULL, *after = NULL;
+
+    bed_write(bed, "vus.conf", BEGINNING);
+    start(bed, WORDS("--config", "vus.conf", "--port", "p type=dummy"));
+    before = output_of(bed, bed->vusctl, WORDS("save", "-"));
+    bed_write(bed, "vus.conf", BEGINNING "vlan=0\n[port b]\ntype=dummy\n");
+    VUSCTL(bed, 1, "", "vus.conf:7: vlan=0: '0' is not", "reload");
+    bed_write(bed, "vus.conf", BEGINNING "\n\n [port b]\ntype=dummy\n"
+              "tenant=u\n");
+    VUSCTL(bed, 1, "", "vus.conf:9: port b: there is no tenant 'u'", "reload");
+    bed_write(bed, "vus.conf", BEGINNING "[port p]\ntype=dummy\n"
+              "guarantee-bps=5M\n[tenant v]\nguarantee-pps=3\n"
+              "[port q]\ntype=dummy\ntenant=v\nguarantee-pps=4\n");
+    VUSCTL(bed, 1, "", "vus.conf:10: tenant v: the guarantee-pps= of its "
+           "ports are 4", "reload");
+    bed_write(bed, "vus.conf", BEGINNING "[fdb]\n52:54:00:00:00:01=b\n");
+    VUSCTL(bed, 1, "", "vus.conf: the fixed address 52:54:00:00:00:01 is at "
+           "port 'b'", "reload");
+    bed_write(bed, "vus.conf", "[daemon]\nidle-us=5\n");
+    VUSCTL(bed, 1, "", "vus.conf: idle-us=5 cannot change while the daemon "
+           "runs, it is '0': restart it", "reload");
+    bed_unlink(bed, "vus.conf");
+    VUSCTL(bed, 1, "", "vus.conf", "reload");
+    VUSCTL(bed, 1, "", "nowhere.conf", "reload", "nowhere.conf");
+    after = output_of(bed, bed->vusctl, WORDS("save", "-"));
+    g_assert_cmpstr(before, ==, after);
+    bed_free(bed);
+}
+
+static void test_reload(void)
+{
+    Bed *bed = bed_new();
+
+    bed_write(bed, "vus.conf", BEGINNING);
+    start(bed, WORDS("--config", "vus.conf", "--port", "p type=dummy",
+                     "--fdb-max=50"));
+    VUSCTL(bed, 0, "nothing has changed\n", "", "reload");
+    VUSCTL(bed, 0, "", "", "add", "hand", "type=dummy");
+    /* The command line is as it was, and still wins. */
+    bed_write(bed, "vus.conf", "[daemon]\nidle-us=0\nfdb-max=7\n"
+              "[tenant t]\ntx-limit-bps=1M\n[port a]\ntype=dummy\nvlan=5\n"
+              "[port p]\ntype=dummy\nvlan=6\n[port new]\ntype=dummy\n");
+    VUSCTL(bed, 0, "tenant t changed: tx-limit-bps\nport hand removed\n"
+           "port a changed: vlan,tenant\nport new added\n", "", "reload");
+    bed_write(bed, "other.conf", "[daemon]\nidle-us=0\n[port s]\n"
+              "socket=/nowhere/at/all\n[port new]\ntype=dummy\n");
+    VUSCTL(bed, 1, "port a removed\ntenant t removed\n", "vusctl: port s "
+           "could not be added: port s: ", "reload", "other.conf");
+    VUSCTL(bed, 1, "\"failed\":[{\"what\":\"port\",\"name\":\"s\","
+           "\"change\":\"added\",\"error\":\"port s: ", "", "--json",
+           "reload", "other.conf");
+    bed_unlink(bed, "vus.conf");
+    bed_unlink(bed, "other.conf");
+    bed_free(bed);
+}
+
+static bool has_port(const Bed *bed, const char *line)
+{
+    g_autofree char *out = output_of(bed, bed->vusctl, WORDS("save", "-"));
+
+    return strstr(out, line);
+}
+
+static void test_reload_by_signal(void)
+{
+    Bed *bed = bed_new();
+
+    bed_write(bed, "vus.conf", BEGINNING);
+    start(bed, WORDS("--config", "vus.conf"));
+    bed_write(bed, "vus.conf", BEGINNING "[port b]\ntype=dumy\n");
+    g_assert_cmpint(kill(bed->daemon, SIGHUP), ==, 0);
+    g_usleep(G_USEC_PER_SEC / 10);
+    g_assert_false(has_port(bed, "[port b]"));
+    bed_write(bed, "vus.conf", BEGINNING "[port b]\ntype=dummy\n");
+    g_assert_cmpint(kill(bed->daemon, SIGHUP), ==, 0);
+    while (!has_port(bed, "[port b]\ntype=dummy\n")) {
+        g_usleep(G_USEC_PER_SEC / 100);
     }
+    g_assert_true(has_port(bed, "[port a]\n"));
+    bed_unlink(bed, "vus.conf");
     bed_free(bed);
 }
 
-static void test_wrong_commands(void)
+static void test_reload_without_file(void)
 {
     Bed *bed = bed_new();
 
-    VUSCTL(bed, 1, "", "no daemon answers at", "list");
     start(bed, WORDS("--idle-us=0", "--port", "a type=dummy"));
-    VUSCTL(bed, 2, "", "there is no command 'lst'", "lst");
-    VUSCTL(bed, 2, "", "write: vusctl remove NAME", "remove");
-    VUSCTL(bed, 2, "", "write: vusctl list\n", "list", "a");
-    VUSCTL(bed, 2, "", "'vlan' is no setting: write KEY=VALUE", "set", "a",
-           "vlan");
-    VUSCTL(bed, 2, "", "vlan= is there twice", "set", "a", "vlan=5",
-           "vlan=6");
-    VUSCTL(bed, 2, "", "list has no option --all", "list", "--all");
-    VUSCTL(bed, 2, "", "top has no option --json", "top", "--json");
-    VUSCTL(bed, 2, "", "--interval is a number", "top", "--interval=-1");
-    VUSCTL(bed, 2, "", "write: vusctl fdb", "fdb", "sort");
-    VUSCTL(bed, 2, "", "'x' is not an address", "fdb", "set", "x", "a");
-    VUSCTL(bed, 2, "", "is no JSON: byte 2", "call", "stats", "{");
-    VUSCTL(bed, 2, "", "Unknown option --colour; --help", "--colour");
-    VUSCTL(bed, 1, "", "vlan=0: '0' is not", "set", "a", "vlan=0");
-    VUSCTL(bed, 1, "", "there is no port 'b'", "remove", "b");
-    VUSCTL(bed, 1, "", "there is no method 'nothing'", "call", "nothing");
-    VUSCTL(bed, 1, "", "/nowhere", "save", "/nowhere/at/all.conf");
+    VUSCTL(bed, 1, "", "the daemon was started without --config", "reload");
+    g_assert_cmpint(kill(bed->daemon, SIGHUP), ==, 0);
+    g_assert_true(has_port(bed, "[port a]\n"));
+    bed_write(bed, "late.conf", "[daemon]\nidle-us=0\n[port b]\n"
+              "type=dummy\n");
+    VUSCTL(bed, 0, "port b added\n", "", "reload", "late.conf");
+    g_assert_true(has_port(bed, "[port a]\n"));
+    bed_unlink(bed, "late.conf");
     bed_free(bed);
 }
+
+/* -- Crowds ---------------------------------------------------------------- */
 
 /* Who comes when there is no room is told so. */
 static void test_crowded(void)
@@ -412,9 +331,13 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-daemon/check", test_check);
     g_test_add_func("/vus-daemon/config-and-words", test_config_and_words);
     g_test_add_func("/vus-daemon/save", test_save);
-    g_test_add_func("/vus-daemon/commands", test_commands);
-    g_test_add_func("/vus-daemon/top", test_top);
-    g_test_add_func("/vus-daemon/wrong-commands", test_wrong_commands);
+    g_test_add_func("/vus-daemon/tenants", test_tenants);
+    g_test_add_func("/vus-daemon/wrong-tenants", test_wrong_tenants);
+    g_test_add_func("/vus-daemon/wrong-reload", test_wrong_reload);
+    g_test_add_func("/vus-daemon/reload", test_reload);
+    g_test_add_func("/vus-daemon/reload-by-signal", test_reload_by_signal);
+    g_test_add_func("/vus-daemon/reload-without-file",
+                    test_reload_without_file);
     g_test_add_func("/vus-daemon/crowded", test_crowded);
     return g_test_run();
 }

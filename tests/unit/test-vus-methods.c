@@ -9,113 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config-file.h"
-#include "rpc-methods.h"
+#include "methods-bed.h"
 
 #define ANY_MAC_A "525400000001"
 #define ANY_MAC_B "525400000002"
 #define BROADCAST "ffffffffffff"
 #define REST "08004500001c0000000040110000c0000201c00002020007000700080000"
-
-typedef struct Bed {
-    RpcContext context;
-    GError *error;
-} Bed;
-
-static Bed *bed_new(void)
-{
-    Bed *bed = g_new0(Bed, 1);
-    SwitchConfig cfg;
-
-    switch_config_init(&cfg);
-    cfg.idle_us = 0;
-    bed->context.sw = switch_new(&cfg, &bed->error);
-    g_assert_no_error(bed->error);
-    bed->context.control = "/run/c.sock";
-    return bed;
-}
-
-static void bed_free(Bed *bed)
-{
-    switch_free(bed->context.sw);
-    g_free(bed);
-}
-
-/* -- Calls ----------------------------------------------------------------- */
-
-static JsonObject *call(Bed *bed, const char *method, const char *params)
-{
-    g_autofree char *request = g_strdup_printf(
-        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":%s}",
-        method, params);
-    g_autofree char *answer = rpc_answer(rpc_methods(), &bed->context,
-                                         request, strlen(request));
-    g_autoptr(JsonNode) node = json_from_string(answer, NULL);
-
-    g_assert_nonnull(node);
-    return json_object_ref(json_node_get_object(node));
-}
-
-/* The result as text. */
-static char *result_of(Bed *bed, const char *method, const char *params)
-{
-    g_autoptr(JsonObject) answer = call(bed, method, params);
-    JsonNode *result = json_object_get_member(answer, "result");
-
-    if (!result) {
-        g_error("%s %s failed: %s", method, params,
-                json_object_get_string_member(
-                    json_object_get_object_member(answer, "error"),
-                    "message"));
-    }
-    return json_to_string(result, false);
-}
-
-static void expect(Bed *bed, const char *method, const char *params,
-                   const char *expected)
-{
-    g_autofree char *result = result_of(bed, method, params);
-
-    g_assert_cmpstr(result, ==, expected);
-}
-
-static void expect_part(Bed *bed, const char *method, const char *params,
-                        const char *part)
-{
-    g_autofree char *result = result_of(bed, method, params);
-
-    if (!strstr(result, part)) {
-        g_error("%s: '%s' lacks '%s'", method, result, part);
-    }
-}
-
-static void expect_error(Bed *bed, const char *method, const char *params,
-                         int code, const char *part)
-{
-    g_autoptr(JsonObject) answer = call(bed, method, params);
-    JsonObject *error;
-    const char *message;
-
-    if (!json_object_has_member(answer, "error")) {
-        g_error("%s %s did not fail", method, params);
-    }
-    error = json_object_get_object_member(answer, "error");
-    message = json_object_get_string_member(error, "message");
-    if (json_object_get_int_member(error, "code") != code ||
-        !strstr(message, part)) {
-        g_error("%s %s: %d '%s', not %d '%s'", method, params,
-                (int)json_object_get_int_member(error, "code"), message, code,
-                part);
-    }
-}
-
-static void add_dummy(Bed *bed, const char *name)
-{
-    g_autofree char *params = g_strdup_printf(
-        "{\"name\":\"%s\",\"settings\":{\"type\":\"dummy\"}}", name);
-
-    g_free(result_of(bed, "port.add", params));
-}
 
 /* -- What there is --------------------------------------------------------- */
 
@@ -140,6 +39,12 @@ static void test_about(void)
                 "\"vhost-user\",\"fixed\":true,\"default\":\"9216\",");
     expect_part(bed, "settings", "{}", "{\"key\":\"peer\",\"type\":null,"
                 "\"fixed\":false,\"default\":null,");
+    for (const char *const *key = tenant_settings_keys(); *key; key++) {
+        g_autofree char *part = g_strdup_printf("{\"key\":\"%s\",\"help\":",
+                                                *key);
+
+        expect_part(bed, "settings", "{}", part);
+    }
     expect_part(bed, "settings", "{}", "{\"key\":\"rt-priority\"");
     for (unsigned i = 0; i < DROP_REASONS; i++) {
         g_autofree char *part = g_strdup_printf(
@@ -246,14 +151,6 @@ static void test_two_of_a_socket(void)
 }
 
 /* -- Frames and counters --------------------------------------------------- */
-
-static void inject(Bed *bed, const char *port, const char *frame)
-{
-    g_autofree char *params = g_strdup_printf(
-        "{\"name\":\"%s\",\"frame\":\"%s\"}", port, frame);
-
-    expect(bed, "dummy.inject", params, "true");
-}
 
 static void test_frames(void)
 {
@@ -441,8 +338,11 @@ static void test_config(void)
     g_autoptr(JsonObject) answer = NULL;
     JsonObject *result;
 
+    g_free(result_of(bed, "tenant.set", "{\"name\":\"red\",\"settings\":"
+                     "{\"tx-limit-bps\":\"5M\"}}"));
     g_free(result_of(bed, "port.add", "{\"name\":\"z\",\"settings\":{\"type\":"
-                     "\"dummy\",\"trunk\":\"0,5-7\",\"native\":5}}"));
+                     "\"dummy\",\"trunk\":\"0,5-7\",\"native\":5,"
+                     "\"tenant\":\"red\"}}"));
     add_dummy(bed, "a");
     inject(bed, "a", BROADCAST ANY_MAC_A REST);
     expect(bed, "fdb.set", "{\"mac\":\"52:54:00:00:00:09\",\"port\":\"z\","
@@ -460,10 +360,15 @@ static void test_config(void)
                     "fdb-age-s=300\n"
                     "fdb-max=8192\n"
                     "\n"
+                    "[tenant red]\n"
+                    "guarantee-bps=0\n"
+                    "tx-limit-bps=5M\n"
+                    "\n"
                     "[port z]\n"
                     "type=dummy\n"
                     "trunk=0,5-7\n"
                     "native=5\n"
+                    "tenant=red\n"
                     "\n"
                     "[port a]\n"
                     "type=dummy\n"
@@ -505,6 +410,12 @@ static void test_documented(void)
     }
     for (const char *const *key = port_settings_keys(); *key; key++) {
         expect_written(text, "\n%s ", *key);
+    }
+    for (const char *const *key = tenant_settings_keys(); *key; key++) {
+        expect_written(text, "\n%s ", *key);
+    }
+    for (const char *const *name = events_names(); *name; name++) {
+        expect_written(text, "\n``%s``", *name);
     }
     for (const DaemonWord *w = daemon_config_words(); w->key; w++) {
         expect_written(text, "\n%s ", w->key);

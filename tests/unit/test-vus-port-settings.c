@@ -78,13 +78,26 @@ static void test_round_trip(void)
     static const char *const word[][2] = {
         { "type", "tap" }, { "socket", "/run/vm 1.sock" },
         { "client", "on" }, { "queues", "16" }, { "mtu", "65535" },
-        { "ifname", "tap0123456789ab" }, { "link", "down" },
+        { "ifname", "tap0123456789ab" }, { "xdp-mode", "native" },
+        { "xdp-mode", "generic" }, { "zero-copy", "on" },
+        { "zero-copy", "off" }, { "link", "down" },
         { "vlan", "4094" }, { "trunk", "0-3,10,20-29,4094" },
         { "native", "1" },
         { "mac", "52:54:00:12:34:56,02:00:00:00:00:ff" },
         { "ip", "10.0.0.1,2001:db8::1,fe80::1" }, { "peer", "vm-2" },
         { "mirror", "a,b.c,d_e" }, { "storm-pps", "1000" },
-        { "max-macs", "0" },
+        { "max-macs", "0" }, { "rate-bps", "2500k" }, { "rate-pps", "10001" },
+        { "policy", "strict" }, { "queue-pkts", "65536" },
+        { "link-mtu", "576" }, { "host-jitter-us", "0" },
+        { "promises", "off" }, { "uplink", "on" }, { "trust", "rtvnic" },
+        { "rtvnic", "on" }, { "deadline-us", "4294967" },
+        { "period-us", "1" }, { "max-frame-bytes", "200" },
+        { "late", "drop" }, { "dscp", "0" }, { "pcp", "7" },
+        { "trailer", "off" }, { "source-id", "4294967295" },
+        { "max-skew-us", "0" }, { "tenant", "red" },
+        { "tx-limit-bps", "10T" }, { "tx-limit-pps", "1" },
+        { "guarantee-bps", "1" }, { "guarantee-pps", "10G" },
+        { "rx-guarantee-bps", "2" }, { "rx-guarantee-pps", "10G" },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(word); i++) {
@@ -132,6 +145,13 @@ static void test_forms(void)
     g_assert_true(port_settings_set(&s, "trunk", "all", NULL));
     expect_text(&s, "mac=52:54:00:ab:cd:ef ip=2001:db8::1");
     port_settings_clear(&s);
+    g_assert_true(make(&s, "rate-bps=0.0025G rate-pps=1000 tx-limit-bps=2.50k "
+                       "tx-limit-pps=1000000000", NULL));
+    expect_text(&s, "rate-bps=2500k rate-pps=1k tx-limit-bps=2500 "
+                "tx-limit-pps=1G");
+    g_assert_cmpuint(s.rate_bps, ==, 2500000);
+    g_assert_cmpuint(s.tx_limit_bps, ==, 2500);
+    port_settings_clear(&s);
 }
 
 /* A wrong word changes nothing. */
@@ -139,7 +159,7 @@ static void test_wrong_words(void)
 {
     static const char *const wrong[][3] = {
         { "colour", "red", "no setting 'colour'; it has type, socket" },
-        { "type", "netvm", "one of vhost-user, tap, dummy" },
+        { "type", "netvm", "one of vhost-user, tap, af-xdp, dummy" },
         { "socket", PATH_107 "x", "the path has 108 bytes" },
         { "client", "yes", "one of off, on" },
         { "queues", "0", "a number from 1 to 16" },
@@ -154,6 +174,8 @@ static void test_wrong_words(void)
         { "ifname", "a/b", "an interface's name" },
         { "ifname", "..", "an interface's name" },
         { "ifname", "tap%d", "an interface's name" },
+        { "xdp-mode", "skb", "one of auto, native, generic" },
+        { "zero-copy", "yes", "one of auto, on, off" },
         { "link", "on", "one of down, up" },
         { "vlan", "0", "a number from 1 to 4094" },
         { "vlan", "4095", "a number from 1 to 4094" },
@@ -186,6 +208,38 @@ static void test_wrong_words(void)
         { "mirror", "a,b,a", "'a' is there twice" },
         { "storm-pps", "1000000001", "a number from 0 to 1000000000" },
         { "max-macs", "lots", "a number from 0 to 1000000" },
+        { "rate-bps", "10001G", "a rate from 0 to 10T" },
+        { "rate-bps", "100Mbit", "a rate from 0 to 10T" },
+        { "rate-bps", "0.0001k", "a rate from 0 to 10T" },
+        { "rate-bps", "-1", "a rate from 0 to 10T" },
+        { "rate-pps", "10000000001", "a rate from 0 to 10G" },
+        { "policy", "wfq", "one of edf, fifo, strict" },
+        { "queue-pkts", "15", "a number from 16 to 65536" },
+        { "queue-pkts", "65537", "a number from 16 to 65536" },
+        { "link-mtu", "575", "a number from 576 to 65535" },
+        { "host-jitter-us", "1000001", "a number from 0 to 1000000" },
+        { "promises", "yes", "one of off, on" },
+        { "uplink", "1", "one of off, on" },
+        { "trust", "on", "one of none, rtvnic" },
+        { "rtvnic", "true", "one of off, on" },
+        { "deadline-us", "4294968", "a number from 0 to 4294967" },
+        { "deadline-us", "1.5", "a number from 0 to 4294967" },
+        { "period-us", "4294968", "a number from 0 to 4294967" },
+        { "max-frame-bytes", "65536", "a number from 0 to 65535" },
+        { "late", "keep", "one of send, drop" },
+        { "dscp", "64", "a number from 0 to 63" },
+        { "dscp", "EF", "a number from 0 to 63" },
+        { "pcp", "8", "a number from 0 to 7" },
+        { "trailer", "no", "one of off, on" },
+        { "source-id", "4294967296", "a number from 0 to 4294967295" },
+        { "max-skew-us", "-1", "a number from 0 to 4294967" },
+        { "tenant", "a b", "cannot be the name" },
+        { "tx-limit-bps", "11T", "a rate from 0 to 10T" },
+        { "tx-limit-pps", "1e3", "a rate from 0 to 10G" },
+        { "guarantee-bps", "1 M", "a rate from 0 to 10T" },
+        { "guarantee-pps", "k", "a rate from 0 to 10G" },
+        { "rx-guarantee-bps", "11T", "a rate from 0 to 10T" },
+        { "rx-guarantee-pps", ".5k", "a rate from 0 to 10G" },
         { "peer", "\xff", "not valid UTF-8" },
     };
 
@@ -271,6 +325,8 @@ static void test_check(void)
         { "socket=" PATH_107, NULL },
         { "socket=/s client=on queues=4 mtu=1500 vlan=5", NULL },
         { "type=tap ifname=tap0 trunk=5,6 native=7", NULL },
+        { "type=af-xdp ifname=eth0 queues=4 xdp-mode=native", NULL },
+        { "type=af-xdp ifname=eth0 zero-copy=on", NULL },
         { "type=dummy mirror=a,b link=down", NULL },
         { "type=dummy peer=a storm-pps=5", NULL },
         { "type=dummy native=7", NULL },
@@ -279,6 +335,12 @@ static void test_check(void)
         { "type=tap", "type=tap needs ifname=" },
         { "type=tap ifname=t socket=/s", "socket= is for ports of "
           "type=vhost-user, and this one is of type=tap" },
+        { "type=af-xdp queues=4", "type=af-xdp needs ifname=" },
+        { "type=af-xdp ifname=t mtu=1500", "mtu= is for" },
+        { "type=tap ifname=t queues=2", "queues= is for ports of "
+          "type=vhost-user,af-xdp, and this one is of type=tap" },
+        { "type=tap ifname=t xdp-mode=native", "xdp-mode= is for" },
+        { "type=tap ifname=t zero-copy=on", "zero-copy= is for" },
         { "type=dummy client=on", "client= is for" },
         { "type=dummy queues=2", "queues= is for" },
         { "type=dummy mtu=1500", "mtu= is for" },
@@ -286,6 +348,29 @@ static void test_check(void)
         { "type=dummy vlan=5 trunk=5", "vlan= and trunk= exclude" },
         { "type=dummy vlan=5 native=5", "vlan= and native= exclude" },
         { "type=dummy peer=a mirror=b", "peer= and mirror= exclude" },
+        { "type=dummy rate-bps=1M policy=fifo host-jitter-us=1 promises=off",
+          NULL },
+        { "type=dummy rtvnic=on deadline-us=1 period-us=1 max-frame-bytes=60",
+          NULL },
+        { "type=dummy rate-pps=5", NULL },
+        { "type=dummy policy=fifo", "policy= says nothing without rate-bps=" },
+        { "type=dummy host-jitter-us=5", "host-jitter-us= says nothing" },
+        { "type=dummy promises=off", "promises= says nothing without" },
+        { "type=dummy deadline-us=5",
+          "deadline-us= says nothing without rtvnic=" },
+        { "type=dummy rtvnic=on period-us=5",
+          "period-us= says nothing without deadline-us=" },
+        { "type=dummy rtvnic=on deadline-us=5 max-frame-bytes=60",
+          "max-frame-bytes= says nothing without period-us=" },
+        { "type=dummy rtvnic=on late=drop", "late= says nothing without" },
+        { "type=dummy dscp=46", "dscp= says nothing without rtvnic=" },
+        { "type=dummy pcp=5", "pcp= says nothing without rtvnic=" },
+        { "type=dummy trailer=off", "trailer= says nothing without rtvnic=" },
+        { "type=dummy source-id=5", "source-id= says nothing without" },
+        { "type=dummy rx-guarantee-bps=5", "rx-guarantee-bps= says nothing "
+          "without tenant=" },
+        { "type=dummy rx-guarantee-pps=5", "rx-guarantee-pps= says nothing" },
+        { "type=dummy max-skew-us=5", "max-skew-us= says nothing without" },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(check); i++) {
@@ -324,6 +409,7 @@ static void test_may_follow(void)
     static const char *const fixed[] = {
         "type=tap socket=/s", "socket=/t", "socket=/s client=on",
         "socket=/s queues=2", "socket=/s mtu=1500", "socket=/s ifname=t",
+        "socket=/s rtvnic=on",
     };
     PortSettings from, to;
 
@@ -337,14 +423,18 @@ static void test_may_follow(void)
         port_settings_clear(&to);
     }
     g_assert_true(make(&to, "socket=/s link=down vlan=5 peer=a max-macs=1 "
-                       "mac=52:54:00:00:00:01 ip=10.0.0.1 storm-pps=7", NULL));
+                       "mac=52:54:00:00:00:01 ip=10.0.0.1 storm-pps=7 "
+                       "rate-bps=1M policy=fifo queue-pkts=16 uplink=on "
+                       "trust=rtvnic tenant=t tx-limit-bps=1 guarantee-pps=1",
+                       NULL));
     g_assert_true(port_settings_may_follow(&from, &to, NULL));
     g_assert_true(port_settings_may_follow(&to, &from, NULL));
     port_settings_clear(&to);
     port_settings_clear(&from);
     g_assert_true(port_settings_is_fixed("mtu"));
     g_assert_false(port_settings_is_fixed("vlan"));
-    g_assert_cmpstr(port_settings_type_of("ifname"), ==, "tap");
+    g_assert_cmpstr(port_settings_type_of("ifname"), ==,
+                    "tap,af-xdp");
     g_assert_null(port_settings_type_of("vlan"));
 }
 

@@ -276,6 +276,27 @@ static void test_batch_too_long(void)
 
 /* -- Texts ----------------------------------------------------------------- */
 
+/* What is answered can be read by whoever has 64 bits, and by ourselves. */
+static void test_numbers(void)
+{
+    static const uint64_t number[] = { 0, 7, RPC_MAX_NUMBER,
+                                       RPC_MAX_NUMBER + 1, INT64_MAX,
+                                       UINT64_MAX };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(number); i++) {
+        g_autoptr(JsonObject) object = json_object_new();
+        g_autoptr(JsonNode) node = json_node_new(JSON_NODE_OBJECT);
+        g_autofree char *text = NULL;
+
+        rpc_set_number(object, "n", number[i]);
+        g_assert_cmpuint(json_object_get_int_member(object, "n"), ==,
+                         MIN(number[i], RPC_MAX_NUMBER));
+        json_node_set_object(node, object);
+        text = json_to_string(node, false);
+        g_assert_true(json_guard_check(text, strlen(text), NULL));
+    }
+}
+
 static void test_describe(void)
 {
     g_autoptr(JsonNode) node = rpc_describe(methods);
@@ -472,6 +493,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-rpc/batch", test_batch);
     g_test_add_func("/vus-rpc/batch-too-many", test_batch_too_many);
     g_test_add_func("/vus-rpc/batch-too-long", test_batch_too_long);
+    g_test_add_func("/vus-rpc/numbers", test_numbers);
     g_test_add_func("/vus-rpc/describe", test_describe);
     g_test_add_func("/vus-rpc/guard", test_guard);
     g_test_add_func("/vus-rpc/depth", test_depth);

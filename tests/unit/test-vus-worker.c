@@ -40,11 +40,14 @@ typedef struct Bed {
 
 static const char *const names[GUESTS] = { "a", "b", "c" };
 
+/* Settings of all guests' ports. */
+static const char *all_guests = "";
+
 static void add_guest(Bed *bed, unsigned i)
 {
     g_autofree char *words =
-        g_strdup_printf("type=vhost-user queues=%d socket=%s", PAIRS,
-                        bed->path[i]);
+        g_strdup_printf("type=vhost-user queues=%d socket=%s%s", PAIRS,
+                        bed->path[i], all_guests);
 
     bed_add(bed->sw, names[i], words);
     bed->g[i] = guest_new(bed->path[i], PAIRS, i % 2 ? GUEST_PACKED
@@ -169,12 +172,18 @@ static void replace_guest(Bed *bed, unsigned i)
     memset(bed->last[i], 0, sizeof(bed->last[i]));
 }
 
+static const char *const rates[] = {
+    " rate-bps=1G", " rate-bps=1G policy=fifo", " rate-bps=100M queue-pkts=64",
+    " rate-bps=2G guarantee-bps=100M", " tx-limit-bps=500M",
+    " rate-pps=200k tx-limit-pps=100k",
+};
+
 static void change_something(Bed *bed, unsigned *extra)
 {
     unsigned i = g_test_rand_int_range(0, GUESTS);
     g_autofree char *name = g_strdup_printf("x%u", *extra);
 
-    switch (g_test_rand_int_range(0, 8)) {
+    switch (g_test_rand_int_range(0, 9)) {
     case 0:
         bed_add(bed->sw, name, *extra % 2 ? "mirror=a,b" : "vlan=7");
         ++*extra;
@@ -191,6 +200,10 @@ static void change_something(Bed *bed, unsigned *extra)
         break;
     case 3:
         set_guest(bed, i, "");
+        break;
+    case 6:
+        set_guest(bed, i, rates[g_test_rand_int_range(
+                              0, G_N_ELEMENTS(rates))]);
         break;
     case 4:
         switch_fdb_flush(bed->sw, NULL);
@@ -245,6 +258,16 @@ static void run(unsigned workers, bool change)
 static void test_order(const void *opaque)
 {
     run(GPOINTER_TO_INT(opaque), false);
+}
+
+/* The same with a queue for each link, which one worker serves. */
+static void test_rates(const void *opaque)
+{
+    all_guests = " rate-bps=10G queue-pkts=4096";
+    run(GPOINTER_TO_INT(opaque), false);
+    all_guests = " rate-bps=200M";
+    run(GPOINTER_TO_INT(opaque), false);
+    all_guests = "";
 }
 
 static void test_change(const void *opaque)
@@ -336,6 +359,10 @@ int main(int argc, char **argv)
                          test_order);
     g_test_add_data_func("/vus-worker/order/3", GINT_TO_POINTER(3),
                          test_order);
+    g_test_add_data_func("/vus-worker/rates/1", GINT_TO_POINTER(1),
+                         test_rates);
+    g_test_add_data_func("/vus-worker/rates/3", GINT_TO_POINTER(3),
+                         test_rates);
     g_test_add_data_func("/vus-worker/change/2", GINT_TO_POINTER(2),
                          test_change);
     g_test_add_data_func("/vus-worker/change/4", GINT_TO_POINTER(4),

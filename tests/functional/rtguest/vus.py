@@ -115,6 +115,19 @@ class Daemon:
                            f'mac={mac}{vectors}'
                            + (',' + device if device else ''))
 
+    def rtvnic(self, name, mac, options='', port=None):
+        """The same for an rtvnic, whose contract the daemon gets; the port is
+        to have rtvnic=on."""
+        port = port or name
+        return ('-chardev', f'socket,id=char-{name},path={self.socket(port)},'
+                            'reconnect=1',
+                '-netdev', f'vhost-user,id=net-{name},chardev=char-{name}',
+                '-chardev', f'socket,id=ctl-{name},path={self.control},'
+                            'reconnect=1',
+                '-device', f'rtvnic,id=nic-{name},netdev=net-{name},'
+                           f'mac={mac},control=ctl-{name},port={port}'
+                           + (',' + options if options else ''))
+
     # -- Life -----------------------------------------------------------------
 
     def start(self):
@@ -227,6 +240,18 @@ class Daemon:
     def drops(self, name):
         """{reason: frames} of what was dropped at a port."""
         return {k: v for k, v in self.stats(name)['drops'].items() if v}
+
+    def deadlines(self, name):
+        """What became of the deadlines of a port, counters as a dict."""
+        port, = self.call('qos.deadlines', name=name)
+        for key in ('counters', 'drops'):
+            port[key] = {c['name']: c['value'] for c in port[key]}
+        return port
+
+    def link(self, name):
+        """The link of a port: its queue, what it promises."""
+        return next(link for link in self.call('qos.links')['links']
+                    if link['name'] == name)
 
     def wait_state(self, name, state='ready', timeout_s=60):
         """Wait until "list" shows that state for the port."""
