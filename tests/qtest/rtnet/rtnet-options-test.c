@@ -99,6 +99,11 @@ static const OptionCase option_cases[] = {
     { "late-unknown", NETDEVS RTVNIC ",late=never", "late", "never" },
     { "late-drop-alone", NETDEVS RTVNIC ",late=drop",
       "late=drop", "needs a deadline-us" },
+    { "control-without-vhost", NETDEVS "-chardev null,id=ctl " RTVNIC
+      ",control=ctl,port=p", "are for a netdev of type vhost-user",
+      "leave them out" },
+    { "port-without-vhost", NETDEVS RTVNIC ",port=p",
+      "are for a netdev of type vhost-user", "leave them out" },
     { "host-mtu", NETDEVS RTVNIC ",host_mtu=1469",
       "host_mtu=1469", "use host_mtu=1468 or less" },
     { "host-mtu-small-link", NETDEVS RTVNIC ",link-mtu=1000,host_mtu=1468",
@@ -348,8 +353,8 @@ static void test_vhost_user(void)
     g_assert_cmpint(listen(listener, 1), ==, 0);
     back_end = g_thread_new("vhost-user", answer_vhost_user,
                             GINT_TO_POINTER(listener));
-    expect_refused(options, "netdev 'n0' is a vhost back end",
-                   "use tap,vhost=off");
+    expect_refused(options, "netdev 'n0' is a vhost-user back end",
+                   "add control=CHARDEV");
     shutdown(listener, SHUT_RDWR);
     g_thread_join(back_end);
     close(listener);
