@@ -156,6 +156,17 @@ static void copy_frame(EgressQueue *q, QueuedFrame *qf, const Frame *f)
     queued_frame_set_bytes(qf, f->bytes);
 }
 
+/* With @more bytes behind it. */
+static bool is_too_long(const EgressQueue *q, const Frame *f, uint32_t more)
+{
+    RtFrame l2;
+
+    /* Without a look at its tags for nearly all. */
+    return f->bytes + more > q->cfg.link_mtu + RT_ETH_HLEN &&
+           (!rt_frame_parse(&l2, f->head, f->bytes) ||
+            f->bytes + more > q->cfg.link_mtu + l2.l2_bytes);
+}
+
 /* Its information goes with it; tags may have come or gone since. */
 static EdfTurn copy_beside(EgressQueue *q, QueuedFrame *qf, const Frame *f)
 {
@@ -163,6 +174,9 @@ static EdfTurn copy_beside(EgressQueue *q, QueuedFrame *qf, const Frame *f)
     RtTx *tx = &beside->tx;
 
     *beside = *f->beside;
+    /* Its sender's link may be for longer frames than this one. */
+    tx->has_trailer &= !q->cfg.trailers ||
+                       !is_too_long(q, f, RT_TRAILER_BYTES);
     tx->frame_bytes = f->bytes;
     tx->leave_bytes = f->bytes + (tx->has_trailer && q->cfg.trailers
                                   ? RT_TRAILER_BYTES : 0);
@@ -183,15 +197,6 @@ static bool has_room(const EgressQueue *q, unsigned len_pkts, bool deadline)
     return q->free_n > reserve && len_pkts < q->free_n - reserve;
 }
 
-static bool is_too_long(const EgressQueue *q, const Frame *f)
-{
-    RtFrame l2;
-
-    /* Without a look at its tags for nearly all. */
-    return f->bytes > q->cfg.link_mtu + RT_ETH_HLEN &&
-           (!rt_frame_parse(&l2, f->head, f->bytes) ||
-            f->bytes > q->cfg.link_mtu + l2.l2_bytes);
-}
 
 /* So many of the first frames leave at once. */
 static unsigned pass_frames(EgressQueue *q, unsigned source,
@@ -202,7 +207,7 @@ static unsigned pass_frames(EgressQueue *q, unsigned source,
     unsigned i = 0;
 
     while (i < MIN(n, VRING_BURST) && !frames[i]->beside &&
-           !is_too_long(q, frames[i])) {
+           !is_too_long(q, frames[i], 0)) {
         wire_bytes[i] = rt_tx_wire_bytes(frames[i]->bytes);
         i++;
     }
@@ -229,7 +234,7 @@ bool egress_queue_put(EgressQueue *q, unsigned source,
         EdfTurn turn = { 0 };
         QueuedFrame *qf;
 
-        if (G_UNLIKELY(is_too_long(q, f))) {
+        if (G_UNLIKELY(is_too_long(q, f, 0))) {
             too_long++;
             continue;
         }

@@ -240,6 +240,27 @@ static void test_too_long(void)
     switch_free(bed.sw);
 }
 
+/* The link that it leaves by is for shorter frames than its sender's: the frame
+ * fits, its trailer does not. */
+static void test_narrow_uplink(void)
+{
+    Bed bed = bed_new("uplink=on link-mtu=1000", RTVNIC);
+    g_autoptr(GBytes) bare = NULL, whole = NULL;
+    RtTrailer t;
+
+    send_ip(&bed, "a", STATION_UP, STATION_A, 1014 - 31);
+    bare = receive(&bed, "up");
+    g_assert_cmpuint(g_bytes_get_size(bare), ==, 1014 - 31);
+    g_assert_cmpint(find_trailer(bare, &t), ==, RT_TRAILER_NONE);
+    send_ip(&bed, "a", STATION_UP, STATION_A, 1014 - 32);
+    whole = receive(&bed, "up");
+    g_assert_cmpuint(g_bytes_get_size(whole), ==, 1014);
+    g_assert_cmpint(find_trailer(whole, &t), ==, RT_TRAILER_VALID);
+    send_ip(&bed, "a", STATION_UP, STATION_A, 1015);
+    g_assert_cmpuint(bed_drops(bed.sw, "up", DROP_MTU), ==, 1);
+    switch_free(bed.sw);
+}
+
 /* -- In -------------------------------------------------------------------- */
 
 /* As another host's rtvnic sent it, @ago_ns ago. */
@@ -464,6 +485,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-deadlines/beside", test_beside);
     g_test_add_func("/vus-deadlines/flooded", test_flooded);
     g_test_add_func("/vus-deadlines/too-long", test_too_long);
+    g_test_add_func("/vus-deadlines/narrow-uplink", test_narrow_uplink);
     g_test_add_func("/vus-deadlines/strip", test_strip);
     g_test_add_func("/vus-deadlines/missed", test_missed);
     g_test_add_func("/vus-deadlines/missed-beside", test_missed_beside);
