@@ -59,6 +59,10 @@ static void collect(Promises *p, const DaemonConfig *c,
             continue;
         }
         rt_endpoint_init(&ep, &cfg);
+        if (port->settings.vlan >= 0 && s->vlan < 0) {
+            /* Its tag is put in on the way. */
+            ep.contract.wire_bytes += RT_VLAN_HLEN;
+        }
         ep.contract.wire_bytes = MAX(ep.contract.wire_bytes, least);
         if (port == of) {
             p->index = p->n;

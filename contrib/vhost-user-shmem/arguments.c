@@ -279,9 +279,9 @@ static unsigned line_of(const char *file, const char *group)
 }
 
 /*
- * What does not go together is known by names only: daemon_config_check() begins
- * with "port NAME" or "tenant NAME".  From there to the line; the caller frees
- * it, NULL: unknown.
+ * What does not go together is known by names only: what daemon_config_check()
+ * says begins with "port NAME" or "tenant NAME".  From there to the line; the
+ * caller frees it, NULL: unknown.
  */
 static char *place_of(const Arguments *args, const char *file,
                       const char *message)

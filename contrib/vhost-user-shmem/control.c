@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <poll.h>
 #include <fcntl.h>
 #include <glib-unix.h>
 #include <string.h>
@@ -307,6 +308,13 @@ void control_keep(ControlClient *c, void (*gone)(void *opaque), void *opaque)
 bool control_is_kept(const ControlClient *c)
 {
     return c->gone;
+}
+
+bool control_has_hung_up(const ControlClient *c)
+{
+    struct pollfd poll_fd = { .fd = c->fd };
+
+    return poll(&poll_fd, 1, 0) > 0 && poll_fd.revents & (POLLHUP | POLLERR);
 }
 
 void control_notify(ControlClient *c, const char *line)

@@ -17,7 +17,8 @@
 
 #include "rpc.h"
 
-#define CONTROL_MAX_CLIENTS 64
+/* Each NIC with a contract is one. */
+#define CONTROL_MAX_CLIENTS 320
 #define CONTROL_MAX_LINE_BYTES 65536            /* with its newline */
 #define CONTROL_MAX_UNREAD_BYTES (1024 * 1024)
 
@@ -52,6 +53,9 @@ ControlClient *control_caller(const Control *c);
 void control_keep(ControlClient *client, void (*gone)(void *opaque),
                   void *opaque);
 bool control_is_kept(const ControlClient *client);
+
+/* Has it hung up?  The main loop may not have come to that yet. */
+bool control_has_hung_up(const ControlClient *client);
 
 /* A line, which is given an end.  Nothing waits: if it leaves too many unread
  * it is cut off, but not before the caller has returned. */

@@ -19,6 +19,7 @@ struct EgressQueue {
     Shaper *shaper;
     unsigned free_n;
     QueuedFrame **free;
+    uint32_t held_pkts[SHAPER_SOURCES];     /* of each source, until done */
 };
 
 /* -- Life ------------------------------------------------------------------ */
@@ -90,6 +91,12 @@ const EgressQueueConfig *egress_queue_config(const EgressQueue *q)
     return &q->cfg;
 }
 
+static void give_back(EgressQueue *q, QueuedFrame *qf)
+{
+    q->held_pkts[qf->origin]--;
+    q->free[q->free_n++] = qf;
+}
+
 unsigned egress_queue_flush(EgressQueue *q)
 {
     ShaperItem *item;
@@ -97,7 +104,7 @@ unsigned egress_queue_flush(EgressQueue *q)
 
     pthread_mutex_lock(&q->lock);
     while ((item = shaper_drop(q->shaper)) != NULL) {
-        q->free[q->free_n++] = (QueuedFrame *)item;
+        give_back(q, (QueuedFrame *)item);
         n++;
     }
     __atomic_store_n(&q->next_ns, UINT64_MAX, __ATOMIC_RELAXED);
@@ -182,19 +189,23 @@ static EdfTurn copy_beside(EgressQueue *q, QueuedFrame *qf, const Frame *f)
                                   ? RT_TRAILER_BYTES : 0);
     tx->wire_bytes = rt_tx_wire_bytes(tx->leave_bytes);
     qf->f.beside = beside;
-    qf->item.band = tx->band == EDF_BAND_ADMITTED && !q->cfg.promises
-                    ? EDF_BAND_DEADLINE : tx->band;
+    qf->item.band = tx->band;
+    if (tx->band == EDF_BAND_ADMITTED && !q->cfg.promises) {
+        qf->item.band = EDF_BAND_DEADLINE;
+        /* Only what is admitted may have to wait for the others. */
+        tx->turn.eligible_ns = 0;
+    }
     qf->item.lane = beside->lane;
     qf->item.wire_bytes = tx->wire_bytes;
     return tx->turn;
 }
 
-/* May another frame of the source that has @len_pkts wait? */
-static bool has_room(const EgressQueue *q, unsigned len_pkts, bool deadline)
+/* May another frame of the source that holds so many wait? */
+static bool has_room(const EgressQueue *q, unsigned held_pkts, bool deadline)
 {
     unsigned reserve = deadline ? 0 : EGRESS_QUEUE_RESERVE(q->cfg.queue_pkts);
 
-    return q->free_n > reserve && len_pkts < q->free_n - reserve;
+    return q->free_n > reserve && held_pkts < q->free_n - reserve;
 }
 
 
@@ -219,7 +230,8 @@ bool egress_queue_put(EgressQueue *q, unsigned source,
                       uint64_t now_ns, unsigned *pass,
                       uint64_t drops[DROP_REASONS])
 {
-    unsigned full = 0, too_long = 0, len_pkts, i = 0;
+    uint32_t *held_pkts = &q->held_pkts[source];
+    unsigned full = 0, too_long = 0, i = 0;
     bool was_empty;
 
     pthread_mutex_lock(&q->lock);
@@ -228,7 +240,6 @@ bool egress_queue_put(EgressQueue *q, unsigned source,
         *pass = was_empty ? pass_frames(q, source, frames, n, now_ns) : 0;
         i = *pass;
     }
-    len_pkts = shaper_source_len_pkts(q->shaper, source);
     for (; i < n; i++) {
         const Frame *f = frames[i];
         EdfTurn turn = { 0 };
@@ -238,7 +249,7 @@ bool egress_queue_put(EgressQueue *q, unsigned source,
             too_long++;
             continue;
         }
-        if (!has_room(q, len_pkts, f->beside &&
+        if (!has_room(q, *held_pkts, f->beside &&
                       f->beside->tx.band != EDF_BAND_BEST_EFFORT)) {
             full++;
             continue;
@@ -249,12 +260,13 @@ bool egress_queue_put(EgressQueue *q, unsigned source,
             .source = source, .band = EDF_BAND_BEST_EFFORT,
             .wire_bytes = rt_tx_wire_bytes(f->bytes),
         };
+        qf->origin = source;
         qf->arrival_ns = now_ns;
         if (f->beside) {
             turn = copy_beside(q, qf, f);
         }
         shaper_put(q->shaper, &qf->item, turn, now_ns);
-        len_pkts++;
+        ++*held_pkts;
     }
     plan(q);
     pthread_mutex_unlock(&q->lock);
@@ -276,7 +288,7 @@ unsigned egress_queue_len_pkts(const EgressQueue *q)
     unsigned len_pkts;
 
     pthread_mutex_lock(&locked->lock);
-    len_pkts = shaper_len_pkts(q->shaper);
+    len_pkts = q->cfg.queue_pkts - q->free_n;
     pthread_mutex_unlock(&locked->lock);
     return len_pkts;
 }
@@ -304,7 +316,7 @@ void egress_queue_done(EgressQueue *q, QueuedFrame *const *frames, unsigned n)
 {
     pthread_mutex_lock(&q->lock);
     for (unsigned i = 0; i < n; i++) {
-        q->free[q->free_n++] = frames[i];
+        give_back(q, frames[i]);
     }
     pthread_mutex_unlock(&q->lock);
 }

@@ -45,6 +45,7 @@ typedef struct QueuedFrame {
     ShaperItem item;
     uint64_t arrival_ns;
     EgressQueue *queue;             /* whose pool it is in */
+    uint16_t origin;                /* port that it came from */
     VringSegment all;               /* the frame, in one piece: at f.head */
     Frame f;                        /* goes on behind its end */
 } QueuedFrame;
@@ -84,6 +85,7 @@ bool egress_queue_put(EgressQueue *q, unsigned source,
 /* When the next one may leave; UINT64_MAX: none waits. */
 uint64_t egress_queue_next_ns(const EgressQueue *q);
 
+/* That wait, for a tenant's link too. */
 unsigned egress_queue_len_pkts(const EgressQueue *q);
 
 /* -- By the thread that serves it ------------------------------------------ */

@@ -283,6 +283,27 @@ static void forward_switched(Forwarder *fw, const Port *in)
     }
 }
 
+/* What is to be cut into many counts as what it will be. */
+static void charge_limits(Forwarder *fw, Port *in)
+{
+    uint64_t bytes = 0;
+    unsigned pkts = 0;
+
+    for (unsigned i = 0; i < fw->burst.n; i++) {
+        const Frame *f = &fw->burst.frame[i];
+        unsigned headers = GUINT16_FROM_LE(f->vnet.hdr_len);
+        unsigned size = GUINT16_FROM_LE(f->vnet.gso_size), cuts = 0;
+
+        if (f->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE && size > 0 &&
+            headers < f->bytes) {
+            cuts = (f->bytes - headers - 1) / size;
+        }
+        pkts += 1 + cuts;
+        bytes += f->bytes + (uint64_t)cuts * headers;
+    }
+    port_charge(in, bytes, pkts, clock_now_ns());
+}
+
 void forward_burst(Forwarder *fw, Port *in)
 {
     PortCounters *counters = &fw->counters[in->id];
@@ -294,7 +315,7 @@ void forward_burst(Forwarder *fw, Port *in)
     counter_add(&counters->ingress_pkts, fw->burst.n);
     counter_add(&counters->ingress_bytes, bytes);
     if (G_UNLIKELY(port_is_limited(in))) {
-        port_charge(in, bytes, fw->burst.n, clock_now_ns());
+        charge_limits(fw, in);
     }
     if (G_UNLIKELY(in->rt)) {
         rt_accept(fw, in);

@@ -42,10 +42,10 @@ static int find_serial(const Holder *h, uint64_t serial)
     return -1;
 }
 
-static const Holder *holder_of(const Port *p)
+static Holder *holder_of(const Port *p)
 {
     for (unsigned i = 0; holders && i < holders->len; i++) {
-        const Holder *h = g_ptr_array_index(holders, i);
+        Holder *h = g_ptr_array_index(holders, i);
 
         if (find_serial(h, port_serial(p)) >= 0) {
             return h;
@@ -150,7 +150,7 @@ JsonNode *rpc_contract_register(void *opaque, JsonObject *params,
 {
     const RpcContext *context = opaque;
     Port *p = rpc_port(context, params, "port", error);
-    const Holder *other = p ? holder_of(p) : NULL;
+    Holder *other = p ? holder_of(p) : NULL;
     PortSettings contract;
     Holder *h = NULL;
     bool done = false;
@@ -168,6 +168,12 @@ JsonNode *rpc_contract_register(void *opaque, JsonObject *params,
                                                                "settings"),
                       error)) {
         h = need_holder(context, error);
+    }
+    if (other && control_has_hung_up(other->client)) {
+        /* The same NIC, which has come again before we saw it go. */
+        g_array_remove_index_fast(other->serials,
+                                  find_serial(other, port_serial(p)));
+        other = NULL;
     }
     if (h && other && other != h) {
         RPC_FAIL(error, SETTINGS, "port %s has a contract of another "

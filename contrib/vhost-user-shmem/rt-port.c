@@ -154,8 +154,10 @@ void rt_accept(Forwarder *fw, const Port *in)
         Frame *f = &b->frame[i];
         RtBeside *beside = &fw->beside[n];
 
-        /* What is not plain will be dropped: an rtvnic offers no offloads. */
-        if (rt->ep.cfg.rtvnic && offload_is_plain(f) &&
+        /* What asks for something will be dropped: an rtvnic offers no
+         * offloads. */
+        if (rt->ep.cfg.rtvnic &&
+            (offload_is_plain(f) || offload_check(f, in->offloads_allowed)) &&
             !accept_own(rt, f, beside, in, now_ns, now_tai_ns)) {
             counter_add(&fw->counters[in->id].drops[
                             f->bytes < RT_ETH_ZLEN ? DROP_RUNT : DROP_MTU],
@@ -221,6 +223,23 @@ static void note_miss(RtPort *rt, const RtMiss *miss, const uint8_t *frame,
     memcpy(rt->misses.head, frame, MIN(bytes, RT_MISS_HEAD_BYTES));
 }
 
+/* From where trailers come: the outside, or a trusted port.  Others may send
+ * what looks like one, and it is payload. */
+static bool is_believed(const Forwarder *fw, const QueuedFrame *qf)
+{
+    const Port *in = datapath_port(fw->dp, qf->origin);
+
+    return in && (in->settings.uplink || in->settings.trust_rtvnic);
+}
+
+static void count_received(RtPort *rt, uint32_t bytes)
+{
+    pthread_mutex_lock(&rt->lock);
+    rt->ep.n.received_pkts++;
+    rt->ep.n.received_bytes += bytes;
+    pthread_mutex_unlock(&rt->lock);
+}
+
 void rt_arrive(Forwarder *fw, const Port *out, QueuedFrame *qf,
                uint64_t now_ns)
 {
@@ -228,16 +247,24 @@ void rt_arrive(Forwarder *fw, const Port *out, QueuedFrame *qf,
     uint8_t *data = queued_frame_data(qf);
     RtPort *rt = out->rt;
     bool missed = false;
+    uint64_t transit_ns;
     RtMiss miss;
     size_t bytes;
 
     if (!offload_is_plain(&qf->f)) {
         return;
     }
+    if (!(beside && beside->tx.has_trailer) && !is_believed(fw, qf)) {
+        count_received(rt, qf->f.bytes);
+        return;
+    }
     pthread_mutex_lock(&rt->lock);
     if (beside && beside->tx.has_trailer) {
+        /* It may have come since the clock was read. */
+        transit_ns = now_ns > beside->tx.arrival_ns
+                     ? now_ns - beside->tx.arrival_ns : 0;
         bytes = rt_rx_beside(&rt->ep, data, qf->f.bytes, &beside->tx.trailer,
-                             now_ns - beside->tx.arrival_ns, &missed, &miss);
+                             transit_ns, &missed, &miss);
     } else {
         bytes = rt_rx(&rt->ep, data, qf->f.bytes, clock_now_tai_ns(), &missed,
                       &miss);

@@ -214,7 +214,10 @@ static EdfItem *choose(Shaper *s, uint64_t now_ns)
         item = pop_best_effort(n);
     }
     /* Its frames stand behind early ones: the first of those goes. */
-    return item ? item : pop_lane(s, n, EDF_BAND_ADMITTED, now_ns);
+    if (!item) {
+        item = pop_lane(s, n, EDF_BAND_ADMITTED, now_ns);
+    }
+    return item ? item : pop_lane(s, n, EDF_BAND_DEADLINE, now_ns);
 }
 
 static void charge_link(Shaper *s, uint32_t wire_bytes, unsigned pkts,

@@ -97,6 +97,13 @@ static void leave_tenant_link(Port *p)
     synchronize_rcu();
 }
 
+static TenantLink *tenant_link_of(const Port *p)
+{
+    const Tenant *t = tenant_of(p);
+
+    return t ? t->link : NULL;
+}
+
 static void join_tenant_link(Port *p)
 {
     const PortSettings *s = &p->settings;
@@ -116,11 +123,15 @@ void port_apply_rate(Port *p)
     EgressQueueConfig cfg = queue_config(p);
     Switch *sw = p->sw;
 
-    leave_tenant_link(p);
+    bool keeps = p->queue && needs_queue(p) &&
+                 same_pool(&cfg, egress_queue_config(p->queue));
+
+    if (!keeps || p->tenant_link != tenant_link_of(p)) {
+        leave_tenant_link(p);
+    }
     join_tenant_link(p);
 
-    if (p->queue && needs_queue(p) &&
-        same_pool(&cfg, egress_queue_config(p->queue))) {
+    if (keeps) {
         egress_queue_set_rate(p->queue, &cfg.link, clock_now_ns());
         return;
     }
@@ -335,6 +346,10 @@ Tenant *switch_set_tenant(Switch *sw, const char *name,
         }
     }
     apply_rx_limit(sw, t);
+    /* They sleep until the time that the old limits gave. */
+    for (unsigned i = 0; i < sw->workers; i++) {
+        worker_wake(sw->worker[i]);
+    }
     return t;
 }
 

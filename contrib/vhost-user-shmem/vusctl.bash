@@ -90,7 +90,8 @@ _vusctl() {
         all=$(_vusctl_values "${COMP_WORDS[equals - 1]}")
     elif [[ $cur == -* ]]; then
         all="--control --json --all --reset --interval --once --help"
-    elif ((${#words[@]} == 1)) && [[ ${words[0]} =~ ^(save|reload|doctor)$ ]]; then
+    elif ((${#words[@]} == 1)) &&
+        [[ ${words[0]} =~ ^(save|reload|doctor)$ ]]; then
         compopt -o default 2>/dev/null
         return
     else

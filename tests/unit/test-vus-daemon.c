@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "control.h"
 #include "daemon-bed.h"
 
 /* -- From start to end ----------------------------------------------------- */
@@ -186,6 +187,13 @@ static void test_wrong_tenants(void)
           "a type=dummy tenant=red");
     SHMEM(bed, 0, "valid: 1 ports", "", "--check", "--port",
           "a type=dummy tenant=red", "--tenant", "red");
+    /* Where it is wrong: in the file, or not. */
+    bed_write(bed, "vus.conf", "\n[port a]\ntype=dummy\ntenant=blue\n");
+    SHMEM(bed, 2, "", "vhost-user-shmem: vus.conf:2: port a: there is no "
+          "tenant 'blue'", "--config", "vus.conf");
+    SHMEM(bed, 2, "", "vhost-user-shmem: port a: there is no tenant 'red'",
+          "--config", "vus.conf", "--port", "a type=dummy tenant=red");
+    bed_unlink(bed, "vus.conf");
     bed_free(bed);
 }
 
@@ -305,7 +313,7 @@ static void test_crowded(void)
 {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     Bed *bed = bed_new();
-    int fd[64];
+    int fd[CONTROL_MAX_CLIENTS];
 
     start(bed, WORDS("--idle-us=0"));
     g_strlcpy(addr.sun_path, bed->control, sizeof(addr.sun_path));
@@ -314,7 +322,8 @@ static void test_crowded(void)
         g_assert_cmpint(connect(fd[i], (struct sockaddr *)&addr,
                                 sizeof(addr)), ==, 0);
     }
-    VUSCTL(bed, 1, "", "64 clients are connected already", "version");
+    VUSCTL(bed, 1, "", G_STRINGIFY(CONTROL_MAX_CLIENTS) " clients are "
+           "connected already", "version");
     for (unsigned i = 0; i < G_N_ELEMENTS(fd); i++) {
         close(fd[i]);
     }

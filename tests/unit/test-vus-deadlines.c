@@ -156,6 +156,26 @@ static void test_trailer_to_uplink(void)
     switch_free(bed.sw);
 }
 
+/* Flags that a driver does not send change nothing of that. */
+static void test_odd_header(void)
+{
+    static const uint8_t vnet[10] = { 2 };
+    Bed bed = bed_new("uplink=on", RTVNIC);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) got = NULL;
+    uint8_t frame[400];
+    RtTrailer t;
+
+    make_ip(frame, STATION_UP, STATION_A, sizeof(frame));
+    switch_dummy_inject(bed.sw, switch_find_port(bed.sw, "a"), frame,
+                        sizeof(frame), vnet, &error);
+    g_assert_no_error(error);
+    got = receive(&bed, "up");
+    g_assert_cmpint(find_trailer(got, &t), ==, RT_TRAILER_VALID);
+    g_assert_cmpuint(dscp_of(got), ==, DSCP_MARK);
+    switch_free(bed.sw);
+}
+
 /* Neither is written, nor believed, where no rtvnic is. */
 static void test_others_unchanged(void)
 {
@@ -323,6 +343,26 @@ static void test_missed(void)
     switch_free(bed.sw);
 }
 
+/* A guest that is no rtvnic writes what looks like a trailer: it is payload. */
+static void test_not_believed(void)
+{
+    Bed bed = bed_new("uplink=on", RTVNIC);
+    uint8_t frame[200 + RT_TRAILER_BYTES];
+    RtTrailer t = { .sent_tai_ns = 1, .deadline_ns = 1 };
+    g_autoptr(GBytes) got = NULL;
+
+    make_ip(frame, STATION_B, STATION_PLAIN, 200);
+    rt_trailer_encode(&t, frame + 200);
+    bed_send(bed.sw, "plain", frame, sizeof(frame));
+    got = receive(&bed, "b");
+    g_assert_cmpmem(g_bytes_get_data(got, NULL), g_bytes_get_size(got), frame,
+                    sizeof(frame));
+    g_assert_cmpuint(endpoint(&bed, "b").n.received_pkts, ==, 1);
+    g_assert_cmpuint(endpoint(&bed, "b").n.missed_pkts, ==, 0);
+    g_assert_cmpuint(endpoint(&bed, "b").transit.count, ==, 0);
+    switch_free(bed.sw);
+}
+
 /* A frame waits at a slow link longer than it may; its receiver, an rtvnic of
  * the same switch, finds out without a trailer. */
 static void test_missed_beside(void)
@@ -397,6 +437,27 @@ static void test_order(void)
     g_assert_cmpuint(turn_of_deadline("rate-bps=200k", 15), <, 8);
     g_assert_cmpuint(turn_of_deadline("rate-bps=200k policy=strict", 15), <, 8);
     g_assert_cmpuint(turn_of_deadline("rate-bps=200k policy=fifo", 15), ==, 15);
+}
+
+/* A guest sends far more than its contract allows, to where nothing was
+ * promised: neither its frames nor others' stand still. */
+static void test_beyond_contract(void)
+{
+    Bed bed = bed_new("uplink=on rate-bps=1G",
+                      "rtvnic=on deadline-us=1000 period-us=4000000");
+    unsigned from_a = 0, others = 0;
+
+    for (unsigned i = 0; i < 100; i++) {
+        send_ip(&bed, "a", STATION_B, STATION_A, 100);
+        send_ip(&bed, "plain", STATION_B, STATION_PLAIN, 200);
+    }
+    while (from_a < 100 || others < 100) {
+        g_autoptr(GBytes) got = receive(&bed, "b");
+
+        from_a += g_bytes_get_size(got) == 100;
+        others += g_bytes_get_size(got) == 200;
+    }
+    switch_free(bed.sw);
 }
 
 /* A trusted port's trailers order what waits elsewhere; others' do not. */
@@ -486,6 +547,9 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-deadlines/flooded", test_flooded);
     g_test_add_func("/vus-deadlines/too-long", test_too_long);
     g_test_add_func("/vus-deadlines/narrow-uplink", test_narrow_uplink);
+    g_test_add_func("/vus-deadlines/odd-header", test_odd_header);
+    g_test_add_func("/vus-deadlines/not-believed", test_not_believed);
+    g_test_add_func("/vus-deadlines/beyond-contract", test_beyond_contract);
     g_test_add_func("/vus-deadlines/strip", test_strip);
     g_test_add_func("/vus-deadlines/missed", test_missed);
     g_test_add_func("/vus-deadlines/missed-beside", test_missed_beside);

@@ -238,6 +238,26 @@ static void test_quota(void)
     egress_queue_free(q);
 }
 
+/* What has left the order and not yet the pool counts: it may wait elsewhere. */
+static void test_quota_until_done(void)
+{
+    const unsigned open = PKTS - EGRESS_QUEUE_RESERVE(PKTS);
+    EgressQueue *q = queue_new(0);
+    QueuedFrame *qf[PKTS];
+    unsigned n = fill(q, 0, NULL);
+
+    g_assert_cmpuint(n, ==, open / 2);
+    g_assert_cmpuint(egress_queue_take(q, NOW_NS, qf, PKTS), ==, n);
+    g_assert_cmpuint(fill(q, 0, NULL), ==, 0);
+    g_assert_cmpuint(egress_queue_len_pkts(q), ==, n);
+    g_assert_cmpuint(fill(q, 1, NULL), ==, open / 4);
+    egress_queue_done(q, qf, n);
+    g_assert_cmpuint(fill(q, 0, NULL), >, 0);
+    egress_queue_flush(q);
+    g_assert_cmpuint(egress_queue_len_pkts(q), ==, 0);
+    egress_queue_free(q);
+}
+
 /* Many that flood use up all but what is kept for deadlines. */
 static void test_reserve(void)
 {
@@ -434,6 +454,8 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-egress-queue/room-behind", test_room_behind);
     g_test_add_func("/vus-egress-queue/too-long", test_too_long);
     g_test_add_func("/vus-egress-queue/quota", test_quota);
+    g_test_add_func("/vus-egress-queue/quota-until-done",
+                    test_quota_until_done);
     g_test_add_func("/vus-egress-queue/reserve", test_reserve);
     g_test_add_func("/vus-egress-queue/flush", test_flush);
     g_test_add_func("/vus-egress-queue/paced", test_paced);

@@ -129,6 +129,12 @@ static void test_links(void)
     expect_part(bed, "qos.links", "{\"bounds\":false}", "\"contracts\":[{"
                 "\"port\":\"voice\",\"deadline-us\":2000,\"period-us\":"
                 "5000}]}");
+    /* A link does not carry what its own port sends. */
+    add_port(bed, "slow", VOICE ",\"rate-bps\":\"10M\"");
+    expect_part(bed, "qos.links", "{}", "{\"name\":\"slow\",\"rate-bps\":"
+                "10000000,\"rate-pps\":0,\"policy\":\"edf\",\"queue-pkts\":"
+                "1024,\"waiting-pkts\":0,\"promised-ppm\":56960,");
+    expect(bed, "port.remove", "[\"slow\"]", "true");
     /* An rtvnic has a queue, which is no link. */
     expect_part(bed, "qos.links", "{}", "{\"name\":\"voice\",\"rate-bps\":0,"
                 "\"rate-pps\":0,\"policy\":\"edf\",\"queue-pkts\":1024,"

@@ -138,17 +138,23 @@ static bool has_received(void *opaque)
  * ring holds what comes in that time. */
 #define PATIENT " host-jitter-us=200000"
 
-/* Never more than the rate, and all of it while somebody floods. */
+#define TRIES 20
+
+/* Never more than the rate; and all of it while somebody floods, unless the
+ * machine had no time for us, again and again. */
 static void check_rate(const char *settings, double bps)
 {
     Bed bed = { .sw = bed_switch_new(1) };
-    double got_bps;
+    double got_bps = 0;
 
     add_guest(&bed, "");
     add_guest(&bed, settings);
-    got_bps = flood_for(&bed, 1, 1, 0.5);
-    /* The first frames come at once, in half a second. */
-    g_assert_cmpfloat(got_bps, <, bps * 1.01 + 10 * WIRE_BITS);
+    for (unsigned i = 0; i < TRIES && got_bps < bps * 0.9; i++) {
+        got_bps = flood_for(&bed, 1, 1, 0.5);
+        /* What was late may come at once, and is made good. */
+        g_assert_cmpfloat(got_bps, <, bps * (i ? 1.41 : 1.01) +
+                                      10 * WIRE_BITS);
+    }
     g_assert_cmpfloat(got_bps, >, bps * 0.9);
     g_assert_cmpuint(bed_drops(bed.sw, "b", DROP_QUEUE_FULL), >, 0);
     bed_free(&bed);
@@ -370,6 +376,26 @@ static void test_tenant_rx_changes(void)
     bed_free(&bed);
 }
 
+/* A limit that is raised holds nobody up who waits for the old one. */
+static void test_tenant_raised(void)
+{
+    Bed bed = { .sw = bed_switch_new(1) };
+    Awaited some = { &bed, 1, 40 };
+    gint64 begin_us;
+
+    set_tenant(&bed, "t", "tx-limit-bps", "1k");
+    add_guest(&bed, " tenant=t");
+    add_guest(&bed, "");
+    flood(&bed, 0, 1);
+    g_usleep(20000);
+    set_tenant(&bed, "t", "tx-limit-bps", "1G");
+    begin_us = g_get_monotonic_time();
+    bed_wait(has_received, &some, "frames of the ring");
+    /* A frame takes 8 s of the old limit. */
+    g_assert_cmpint(g_get_monotonic_time() - begin_us, <, 6000000);
+    bed_free(&bed);
+}
+
 /* Frames are put into a dummy port by hand: they cannot wait. */
 static void test_dummy_limit(void)
 {
@@ -458,6 +484,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-schedule/tenant-rx-limit", test_tenant_rx_limit);
     g_test_add_func("/vus-schedule/tenant-rx-changes",
                     test_tenant_rx_changes);
+    g_test_add_func("/vus-schedule/tenant-raised", test_tenant_raised);
     g_test_add_func("/vus-schedule/dummy-limit", test_dummy_limit);
     g_test_add_func("/vus-schedule/tenants", test_tenants);
     g_test_add_func("/vus-schedule/many-tenants", test_many_tenants);

@@ -184,7 +184,8 @@ static void test_tenants(void)
            "red     settings  tx-limit-pps=5k guarantee-bps=20M\n"
            "        ports     a b\n", "", "tenant");
     VUSCTL(bed, 0, "[{\"name\":\"red\",\"settings\":{\"tx-limit-pps\":"
-           "\"5k\",\"guarantee-bps\":\"20M\"},", "", "tenant", "list", "--json");
+           "\"5k\",\"guarantee-bps\":\"20M\"},", "", "tenant", "list",
+           "--json");
     VUSCTL(bed, 1, "", "port a is tenant red's", "tenant", "remove", "red");
     VUSCTL(bed, 1, "", "there is no tenant 'blue'", "tenant", "remove",
            "blue");
