@@ -68,6 +68,7 @@ DaemonConfig *config_copy(const DaemonConfig *c)
     copy->sw = c->sw;
     copy->sw.state_dir = g_strdup(c->sw.state_dir);
     copy->control = g_strdup(c->control);
+    copy->metrics_port = c->metrics_port;
     for (unsigned i = 0; i < c->tenants->len; i++) {
         const ConfigTenant *t = g_ptr_array_index(c->tenants, i);
 

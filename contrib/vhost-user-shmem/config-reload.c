@@ -85,6 +85,7 @@ GPtrArray *config_reload(const ConfigReload *r, const char *file,
         return NULL;
     }
     now->control = g_strdup(r->control);
+    now->metrics_port = r->metrics_port;
     if (check_daemon(now, to, error) && check_contracts(to, r->sw, error)) {
         changes = config_apply(to, r->sw, r->events, error);
     }

@@ -24,6 +24,7 @@ typedef struct ConfigReload {
     Switch *sw;
     Events *events;             /* NULL: nobody watches */
     const char *control;        /* path of the control socket */
+    unsigned metrics_port;      /* 0: none */
     const char *file;           /* that it was started with, or NULL */
 } ConfigReload;
 

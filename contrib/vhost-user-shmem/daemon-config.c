@@ -13,6 +13,7 @@
 #define IDLE_US_MAX 10000000
 #define FDB_AGE_S_MAX 1000000
 #define FDB_MAX_MAX 1000000
+#define TCP_PORT_LAST 65535
 
 G_DEFINE_QUARK(vus-daemon-config-error-quark, daemon_config_error)
 
@@ -131,6 +132,16 @@ static char *get_state_dir(const DaemonConfig *c)
     return g_strdup(c->sw.state_dir);
 }
 
+static bool set_metrics(DaemonConfig *c, const char *value, GError **error)
+{
+    return parse_number(value, 0, TCP_PORT_LAST, &c->metrics_port, error);
+}
+
+static char *get_metrics(const DaemonConfig *c)
+{
+    return c->metrics_port ? g_strdup_printf("%u", c->metrics_port) : NULL;
+}
+
 typedef struct Word {
     DaemonWord shown;
     /* Numbers: where, and from what to what.  Others: what sets and gets. */
@@ -163,6 +174,10 @@ static const Word words[] = {
       NUMBER(fdb_age_s), .min = 1, .max = FDB_AGE_S_MAX },
     { { "fdb-max", "N", "most addresses that are known at a time" },
       NUMBER(fdb_max), .min = 1, .max = FDB_MAX_MAX },
+    { { "metrics", "PORT",
+        "what is counted, for Prometheus, at this TCP port of the loopback; "
+        "0: not" },
+      .set = set_metrics, .get = get_metrics },
 };
 
 static const Word *find_word(const char *key)

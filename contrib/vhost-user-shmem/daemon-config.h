@@ -32,6 +32,7 @@ typedef struct ConfigAddress {
 typedef struct DaemonConfig {
     SwitchConfig sw;
     char *control;              /* path of the control socket, or NULL */
+    unsigned metrics_port;      /* TCP, of the loopback; 0: nothing listens */
     GPtrArray *ports;           /* of ConfigPort, in the order to be added */
     GPtrArray *tenants;         /* of ConfigTenant, in the order to be added */
     GPtrArray *addresses;       /* of ConfigAddress */

@@ -124,25 +124,30 @@ int fdb_find(Fdb *fdb, const uint8_t mac[6], uint16_t vlan)
     return port != NO_PORT ? port : -1;
 }
 
-/* Some worker may have been faster: then that entry is returned. */
-static Entry *add(Fdb *fdb, uint64_t key, uint16_t port, uint32_t now_s,
-                  bool is_static)
+static Entry *entry_new(uint64_t key, uint16_t port, uint32_t now_s,
+                        bool is_static)
 {
     Entry *e = g_new0(Entry, 1);
-    struct cds_lfht_node *node;
 
     cds_lfht_node_init(&e->node);
     e->key = key;
     e->port = port;
     e->heard_s = now_s;
     e->is_static = is_static;
-    node = cds_lfht_add_unique(fdb->table, hash_of(fdb, key), matches, &key,
-                               &e->node);
-    if (node != &e->node) {
+    return e;
+}
+
+/* False: some worker has been faster. */
+static bool add_learned(Fdb *fdb, uint64_t key, uint16_t port, uint32_t now_s)
+{
+    Entry *e = entry_new(key, port, now_s, false);
+
+    if (cds_lfht_add_unique(fdb->table, hash_of(fdb, key), matches, &key,
+                            &e->node) != &e->node) {
         g_free(e);
-        return caa_container_of(node, Entry, node);
+        return false;
     }
-    return NULL;
+    return true;
 }
 
 static FdbLearned learn_new(Fdb *fdb, uint64_t key, uint16_t port,
@@ -157,7 +162,7 @@ static FdbLearned learn_new(Fdb *fdb, uint64_t key, uint16_t port,
         give_back(learned);
         return FDB_REFUSED;
     }
-    if (add(fdb, key, port, now_s, false)) {
+    if (!add_learned(fdb, key, port, now_s)) {
         give_back(&fdb->total);
         give_back(learned);
         return FDB_KNOWN;
@@ -265,24 +270,42 @@ static bool has_key(const Entry *e, const void *opaque)
     return e->key == *(const uint64_t *)opaque;
 }
 
+/* In place of whatever has its key: workers may learn that at any time. */
+static void replace(Fdb *fdb, Entry *e)
+{
+    struct cds_lfht_node *node;
+    Entry *old;
+    uint16_t port;
+
+    rcu_thread_online();
+    node = cds_lfht_add_replace(fdb->table, hash_of(fdb, e->key), matches,
+                                &e->key, &e->node);
+    rcu_thread_offline();
+    if (!node) {
+        return;
+    }
+    old = caa_container_of(node, Entry, node);
+    port = __atomic_exchange_n(&old->port, NO_PORT, __ATOMIC_RELAXED);
+    give_back(&fdb->total);
+    if (!old->is_static) {
+        give_back(&fdb->learned[port]);
+    }
+    synchronize_rcu();
+    g_free(old);
+}
+
 bool fdb_set_static(Fdb *fdb, const uint8_t mac[6], uint16_t vlan,
                     uint16_t port)
 {
     uint64_t key = key_of(mac, vlan);
-    bool done;
 
-    forget_all(fdb, has_key, &key);
-    if (!take(&fdb->total, fdb->max)) {
+    /* With no room left, that of its own entry may do. */
+    if (!take(&fdb->total, fdb->max) &&
+        (forget_all(fdb, has_key, &key) == 0 ||
+         !take(&fdb->total, fdb->max))) {
         return false;
     }
-    rcu_thread_online();
-    done = !add(fdb, key, port, 0, true);
-    rcu_thread_offline();
-    if (!done) {
-        /* A worker has just learned it. */
-        give_back(&fdb->total);
-        return fdb_set_static(fdb, mac, vlan, port);
-    }
+    replace(fdb, entry_new(key, port, 0, true));
     return true;
 }
 

@@ -13,14 +13,21 @@
 #include <glib-unix.h>
 #include <locale.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "control-path.h"
 #include "guest-mem.h"
+#include "metrics-http.h"
+#include "metrics.h"
+#include "privileges.h"
 #include "rpc-methods.h"
 
 #define EXIT_USAGE 2
@@ -125,17 +132,81 @@ static bool fill_switch(const RpcContext *context, const DaemonConfig *c,
     return changes;
 }
 
+/* -- Metrics --------------------------------------------------------------- */
+
+static char *describe_metrics(void *opaque)
+{
+    return metrics_text(opaque);
+}
+
+/* False with @error set. */
+static bool serve_metrics(RpcContext *context, MetricsHttp **metrics,
+                          GError **error)
+{
+    if (context->metrics_port) {
+        *metrics = metrics_http_new(context->metrics_port,
+                                    METRICS_CONTENT_TYPE, describe_metrics,
+                                    context, error);
+    }
+    return *metrics || !context->metrics_port;
+}
+
+/* -- Start ----------------------------------------------------------------- */
+
+/* Tell the service manager, if there is one (sd_notify(3)), that we serve. */
+static void tell_ready(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    const char *path = g_getenv("NOTIFY_SOCKET");
+    size_t bytes = path ? strlen(path) : 0;
+    int fd;
+
+    if (bytes == 0 || bytes >= sizeof(address.sun_path)) {
+        return;
+    }
+    memcpy(address.sun_path, path, bytes);
+    if (*path == '@') {
+        address.sun_path[0] = 0;
+    }
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || sendto(fd, "READY=1", strlen("READY=1"), MSG_NOSIGNAL,
+                         (struct sockaddr *)&address,
+                         offsetof(struct sockaddr_un, sun_path) + bytes) < 0) {
+        g_warning("the service manager was not told that all is ready: %s",
+                  g_strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+/* It has its workers then, and nobody starts a thread any more. */
+static Switch *start_switch(const SwitchConfig *cfg, GError **error)
+{
+    Switch *sw = switch_new(cfg, error);
+
+    if (sw && !privileges_shed(true, false, error)) {
+        switch_free(sw);
+        sw = NULL;
+    }
+    return sw;
+}
+
 /* Until a signal ends it; false if it could not begin. */
 static bool run(Arguments *args, const DaemonConfig *c, GError **error)
 {
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, false);
     RpcContext context = {
-        .control = c->control, .read = read_again, .read_opaque = args,
-        .config_file = args->config,
+        .control = c->control, .metrics_port = c->metrics_port,
+        .read = read_again, .read_opaque = args, .config_file = args->config,
     };
+    MetricsHttp *metrics = NULL;
     bool began = false;
 
-    if (!control_path_make_dir(c->control, error)) {
+    /* Before all threads, GLib's too, which begin with what is left; and before
+     * sockets, so that those of ports that are added later are no harder. */
+    if (!privileges_shed(true, c->sw.rt_priority > 0, error) ||
+        !control_path_make_dir(c->control, error)) {
         return false;
     }
     /* From here on an end is a clean one, even before the loop runs. */
@@ -145,7 +216,9 @@ static bool run(Arguments *args, const DaemonConfig *c, GError **error)
     if (!context.server) {
         return false;
     }
-    context.sw = switch_new(&c->sw, error);
+    if (serve_metrics(&context, &metrics, error)) {
+        context.sw = start_switch(&c->sw, error);
+    }
     if (context.sw && fill_switch(&context, c, error)) {
         began = true;
         context.events = events_new(context.sw);
@@ -153,10 +226,12 @@ static bool run(Arguments *args, const DaemonConfig *c, GError **error)
         control_serve(context.server, rpc_methods(), &context);
         printf("ready\n");
         fflush(stdout);
+        tell_ready();
         g_main_loop_run(loop);
         g_message("ended by a signal");
     }
     control_free(context.server);
+    metrics_http_free(metrics);
     events_free(context.events);
     if (context.sw) {
         switch_free(context.sw);

@@ -23,6 +23,7 @@ GPtrArray *rpc_reload(const RpcContext *context, const char *file,
         .sw = context->sw,
         .events = context->events,
         .control = context->control,
+        .metrics_port = context->metrics_port,
         .file = context->config_file,
     };
 

@@ -62,7 +62,7 @@ static EdfContract contract_of(const PortSettings *s, const PortSettings *link)
     return ep.contract;
 }
 
-static uint32_t promised_ppm(const DaemonConfig *c, const ConfigPort *link)
+uint32_t rpc_promised_ppm(const DaemonConfig *c, const ConfigPort *link)
 {
     EdfContract contract[SWITCH_MAX_PORTS];
     size_t n = 0;
@@ -166,7 +166,8 @@ static JsonObject *show_link(const DaemonConfig *c, const ConfigPort *link,
     set_setting(shown, s, "policy");
     json_object_set_int_member(shown, "queue-pkts", s->queue_pkts);
     json_object_set_int_member(shown, "waiting-pkts", waiting_pkts);
-    json_object_set_int_member(shown, "promised-ppm", promised_ppm(c, link));
+    json_object_set_int_member(shown, "promised-ppm",
+                               rpc_promised_ppm(c, link));
     rpc_set_number(shown, "guaranteed-bps", guaranteed.bps);
     rpc_set_number(shown, "guaranteed-pps", guaranteed.pps);
     json_object_set_array_member(shown, "contracts",

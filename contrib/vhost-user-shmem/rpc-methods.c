@@ -92,6 +92,7 @@ DaemonConfig *rpc_running_config(const RpcContext *context)
     DaemonConfig *c = config_of_switch(context->sw);
 
     c->control = g_strdup(context->control);
+    c->metrics_port = context->metrics_port;
     return c;
 }
 

@@ -19,6 +19,7 @@
 typedef struct RpcContext {
     Switch *sw;
     const char *control;        /* path of the control socket */
+    unsigned metrics_port;      /* 0: none */
     Control *server;            /* of that; NULL: nobody can watch */
     Events *events;
     ConfigRead *read;           /* NULL: nothing can be read again */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "privileges.h"
 #include "schedule.h"
 #include "worker.h"
 
@@ -28,6 +30,7 @@ struct Worker {
     /* Its own thread's. */
     Forwarder *fw;
     uint64_t polls, busy_polls, sleeps, pkts;   /* others read them */
+    unsigned first;                 /* entry that a turn begins with */
 
     /* Set before it starts. */
     Datapath *dp;
@@ -36,6 +39,7 @@ struct Worker {
     int epoll_fd;
     Sleeper sleeper;
     pthread_t thread;
+    sem_t begun;                    /* it has what it keeps, and no more */
 
     /* Written by the control thread; atomic.  An entry is a port's id and a
      * queue; what it finds there may be nothing. */
@@ -180,7 +184,11 @@ static unsigned poll_queues(Worker *w)
     Forwarder *fw = w->fw;
     unsigned found = serve_links(w);
 
-    for (unsigned i = 0; i < n; i++) {
+    /* Whoever comes first after a common limit has a little more of it: that
+     * is another one each turn. */
+    w->first = w->first + 1 < n ? w->first + 1 : 0;
+    for (unsigned k = 0; k < n; k++) {
+        unsigned i = w->first + k < n ? w->first + k : w->first + k - n;
         unsigned queue;
         Port *p = queue_at(w, i, &queue);
 
@@ -274,12 +282,24 @@ static void sleep_until_something_comes(Worker *w)
     ask_wake(w, false);
 }
 
+/* All that it needs is open when it gets it. */
+static void shed_privileges(void)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!privileges_shed(false, false, &error)) {
+        g_warning("a worker: %s", error->message);
+    }
+}
+
 static void *work(void *opaque)
 {
     Worker *w = opaque;
     int64_t idle_since_us = 0;
     unsigned empty_turns = 0;
 
+    shed_privileges();
+    sem_post(&w->begun);
     rcu_register_thread();
     while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
         unsigned found = poll_queues(w);
@@ -332,6 +352,9 @@ static int start_thread(Worker *w, unsigned index, unsigned rt_priority)
     failed = pthread_create(&w->thread, &attr, work, w);
     pthread_attr_destroy(&attr);
     if (!failed) {
+        while (sem_wait(&w->begun) < 0) {
+            /* by a signal */
+        }
         g_snprintf(name, sizeof(name), "worker-%u", index);
         pthread_setname_np(w->thread, name);
     }
@@ -340,6 +363,7 @@ static int start_thread(Worker *w, unsigned index, unsigned rt_priority)
 
 static void free_all(Worker *w)
 {
+    sem_destroy(&w->begun);
     close(w->epoll_fd);
     close(w->sleeper.event_fd);
     forwarder_free(w->fw);
@@ -354,6 +378,7 @@ Worker *worker_new(Datapath *dp, unsigned index, int cpu, unsigned rt_priority,
     int failed;
 
     w->dp = dp;
+    sem_init(&w->begun, 0, 0);
     w->fw = forwarder_new(dp);
     w->fw->self = &w->sleeper;
     w->cpu = cpu;

@@ -172,6 +172,7 @@ static void test_wrong(void)
         { "[daemon]\ncpus=0-2,1\n", "vus.conf:2: cpus=0-2,1: 1 is there" },
         { "[daemon]\nidle-us=10000001\n", "vus.conf:2: idle-us" },
         { "[daemon]\nfdb-max=0\n", "vus.conf:2: fdb-max=0" },
+        { "[daemon]\nmetrics=65536\n", "vus.conf:2: metrics=65536" },
         { "[daemon]\nworkers=1\n\nworkers=2\n",
           "vus.conf:4: workers is in line 2 already" },
         { "[daemon]\nworkers[de]=1\n", "no setting 'workers[de]'" },
@@ -403,6 +404,7 @@ static void test_round_trip(void)
         set_daemon(c, "idle-us", PICK("0", "100"));
         set_daemon(c, "fdb-age-s", PICK("1", "1000000"));
         set_daemon(c, "fdb-max", PICK("10", "1000000"));
+        set_daemon(c, "metrics", PICK("0", "65535"));
         for (unsigned i = 0; i < tenants; i++) {
             add_any_tenant(c, i);
         }

@@ -252,7 +252,8 @@ static void test_many_clients(void)
         expect_counted(fd[i], i + 1);
     }
     more = client_new(bed);
-    expect_error(more, RPC_ERROR_TOO_MUCH, G_STRINGIFY(CONTROL_MAX_CLIENTS) " clients");
+    expect_error(more, RPC_ERROR_TOO_MUCH,
+                 G_STRINGIFY(CONTROL_MAX_CLIENTS) " clients");
     expect_closed(more);
     close(more);
     /* One goes, another one comes. */

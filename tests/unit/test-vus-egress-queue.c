@@ -238,7 +238,8 @@ static void test_quota(void)
     egress_queue_free(q);
 }
 
-/* What has left the order and not yet the pool counts: it may wait elsewhere. */
+/* What has left the order and not yet the pool counts: it may wait
+ * elsewhere. */
 static void test_quota_until_done(void)
 {
     const unsigned open = PKTS - EGRESS_QUEUE_RESERVE(PKTS);
