@@ -34,20 +34,19 @@ class Progress:
     """What happens now and about how long the rest takes: one line that is
     rewritten on a terminal, one line per step elsewhere."""
 
-    def __init__(self):
-        self._per_policy_s = load.RT_S + load.WARM_UP_S + OTHER_S
-        self._end = time.monotonic() + \
-            len(load.POLICIES) * self._per_policy_s
+    def __init__(self, steps):
+        """@steps: (name, about how many seconds it takes) of each"""
+        self._steps = steps
         self._shown = None
 
-    def step(self, number, policy):
-        """A function that shows the steps of one policy."""
-        rest = len(load.POLICIES) - number
-        self._end = time.monotonic() + rest * self._per_policy_s
+    def step(self, number):
+        """A function that shows what happens within one step."""
+        name, _ = self._steps[number]
+        end_s = time.monotonic() + sum(s for _, s in self._steps[number:])
 
         def show(what):
-            left_s = max(0, self._end - time.monotonic())
-            text = f'[{number + 1}/{len(load.POLICIES)}] {policy}: {what}'
+            left_s = max(0, end_s - time.monotonic())
+            text = f'[{number + 1}/{len(self._steps)}] {name}: {what}'
             if sys.stdout.isatty():
                 print(f'\r\033[K{text}, about {left_s:.0f} s left', end='',
                       flush=True)
@@ -75,15 +74,19 @@ def busy_share(seconds):
     return 1 - (idle - before_idle) / (total - before_total)
 
 
+def warn_if_busy():
+    busy = busy_share(1)
+    if busy > 0.1:
+        print(f'Other programs use {busy:.0%} of this machine: the figures '
+              'will show that, too.', flush=True)
+
+
 def introduce():
     accel = rtguest.accelerator()
     print(f'Two guests under {accel.upper()}, one {load.RATE_BPS // 10**6} '
           'Mbit/s uplink; three real-time flows and a flood share it.',
           flush=True)
-    busy = busy_share(1)
-    if busy > 0.1:
-        print(f'Other programs use {busy:.0%} of this machine: the figures '
-              'will show that, too.', flush=True)
+    warn_if_busy()
 
 
 def verdict(summary):
@@ -96,16 +99,32 @@ def verdict(summary):
     return 1 if broken else 0
 
 
+def present(results, summary, figures, picture):
+    """Print all that there is to see; exit status.
+
+    @figures, @picture: paths of what was written, None: no picture
+    """
+    print(report.table(results), end='\n\n')
+    print(summary.text(), end='\n\n')
+    print('Figures:', os.path.relpath(figures))
+    if picture:
+        print('Plot:   ', os.path.relpath(picture))
+    else:
+        print('No plot: matplotlib is missing (Debian: python3-matplotlib).')
+    return verdict(summary)
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit('terminated'))
     try:
         introduce()
-        progress = Progress()
+        progress = Progress([(policy, load.RT_S + load.WARM_UP_S + OTHER_S)
+                             for policy in load.POLICIES])
         results = []
         with tempfile.TemporaryDirectory(prefix='rtdemo-', dir='/tmp') as tmp:
             for number, policy in enumerate(load.POLICIES):
                 results.append(measure.measure(
-                    policy, tmp, progress.step(number, policy)))
+                    policy, tmp, progress.step(number)))
         progress.done()
     except KeyboardInterrupt:
         sys.exit('\ninterrupted')
@@ -114,15 +133,10 @@ def main():
         sys.exit(f'\ndemo: {e}\nLogs of the guests are in {rtguest.LOGS}.')
 
     summary = report.Summary(results)
-    print(report.table(results), end='\n\n')
-    print(summary.text(), end='\n\n')
-    print('Figures:', os.path.relpath(report.write_json(results, summary)))
-    picture = report.plot(results)
-    if picture:
-        print('Plot:   ', os.path.relpath(picture))
-    else:
-        print('No plot: matplotlib is missing (Debian: python3-matplotlib).')
-    return verdict(summary)
+    return present(results, summary,
+                   report.write_json('demo', results, summary),
+                   report.plot('demo', results, 'uplink',
+                               f'FIFO, {load.QUEUE_PKTS} frames deep'))
 
 
 if __name__ == '__main__':

@@ -69,15 +69,19 @@ class Flow:
 
     # -- QEMU -----------------------------------------------------------------
 
+    @property
+    def contract(self):
+        """Options of an rtvnic that declare the flow."""
+        return (f'dscp=46,deadline-us={self.deadline_us},'
+                f'period-us={self.declared_period_us},'
+                f'max-frame-bytes={self.frame_bytes}')
+
     def sender_args(self, link):
         netdev = link.client(self.link_id)
         if self.real_time:
             return (*netdev, '-device',
                     f'rtvnic,id={self.device_id},netdev={self.link_id},'
-                    f'scheduler=up0,mac={self.sender_mac},dscp=46,'
-                    f'deadline-us={self.deadline_us},'
-                    f'period-us={self.declared_period_us},'
-                    f'max-frame-bytes={self.frame_bytes}')
+                    f'scheduler=up0,mac={self.sender_mac},{self.contract}')
         return (*netdev, '-object',
                 f'edf-port,id={self.device_id},netdev={self.link_id},'
                 'scheduler=up0', '-device',
@@ -121,7 +125,7 @@ RT_FLOWS = tuple(f for f in FLOWS if f.real_time)
 BULK, = (f for f in FLOWS if not f.real_time)
 
 
-def yield_to_main_loop(guest):
+def yield_to_main_loop(guest, policy=os.SCHED_BATCH, nice=19):
     """Let an emulated or virtual CPU step back when anyone else wants to run.
 
     The packets are scheduled in QEMU's main loop, which must get the processor
@@ -130,8 +134,8 @@ def yield_to_main_loop(guest):
     """
     for cpu in guest.qmp.cmd('query-cpus-fast'):
         thread = cpu['thread-id']
-        os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
-        os.setpriority(os.PRIO_PROCESS, thread, 19)
+        os.sched_setscheduler(thread, policy, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def boot(policy, directory):

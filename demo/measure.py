@@ -57,7 +57,7 @@ class _Snapshot:
         self.rt_bytes = sum(wire.values())
 
 
-def _sleep(seconds, progress, what):
+def sleep(seconds, progress, what):
     end = time.monotonic() + seconds
     while (rest_s := end - time.monotonic()) > 0:
         progress(what)
@@ -76,10 +76,32 @@ def _drain(sender):
     time.sleep(0.5)
 
 
+def delay_figures(delay):
+    """Of a histogram of queueing delay, for a row."""
+    return {
+        'delay_p50_us': delay['p50-ns'] / 1e3,
+        'delay_p99_us': delay['p99-ns'] / 1e3,
+        'delay_max_us': delay['max-ns'] / 1e3,
+    }
+
+
+def rt_figures(flow, count, promised_us, probe):
+    """What only a row of a real-time flow has."""
+    return {
+        'guest_skipped_pkts': probe['skipped'],
+        # The promise counts from when the declared period lets a frame come:
+        # the last of a burst comes that much too early.
+        'promised_delay_us': promised_us +
+        (flow.burst - 1) * flow.declared_period_us,
+        'postponed_pkts': count['postponed'],
+        'rtt_p50_us': probe['rtt_p50_us'],
+        'rtt_max_us': probe['rtt_max_us'],
+    }
+
+
 def _flow_row(policy, flow, sender, receiver, probe, sink):
     out = sender.rtnet_port(flow.device_id)
     count = out['counters']
-    delay = out['queueing-delay']
     received = sink['ports'][str(flow.port)]['received']
     missed = 0
     if flow.real_time:
@@ -95,20 +117,11 @@ def _flow_row(policy, flow, sender, receiver, probe, sink):
         'missed_pkts': missed,
         'lost_pkts': count['sent'] - received + sum(out['drops'].values()),
         'guest_refused_pkts': probe['refused'],
-        'delay_p50_us': delay['p50-ns'] / 1e3,
-        'delay_p99_us': delay['p99-ns'] / 1e3,
-        'delay_max_us': delay['max-ns'] / 1e3,
+        **delay_figures(out['queueing-delay']),
     }
     if flow.real_time:
-        row['guest_skipped_pkts'] = probe['skipped']
-        # The promise counts from when the declared period lets a frame come:
-        # the last of a burst comes that much too early.
-        row['promised_delay_us'] = out['promised-delay-us'] + \
-            (flow.burst - 1) * flow.declared_period_us
-        row['postponed_pkts'] = count['postponed']
-        row['rtt_p50_us'] = probe['rtt_p50_us']
-        row['rtt_max_us'] = probe['rtt_max_us']
-    return row, delay
+        row.update(rt_figures(flow, count, out['promised-delay-us'], probe))
+    return row, out['queueing-delay']
 
 
 def measure(policy, directory, progress):
@@ -123,12 +136,12 @@ def measure(policy, directory, progress):
             server.wait_output('ready')
 
         probes = {load.BULK: load.BULK.start(sender)}
-        _sleep(load.WARM_UP_S, progress, 'filling the queue')
+        sleep(load.WARM_UP_S, progress, 'filling the queue')
         for flow in load.RT_FLOWS:
             probes[flow] = flow.start(sender)
-        _sleep(0.5, progress, 'measuring')
+        sleep(0.5, progress, 'measuring')
         before = _Snapshot(sender)
-        _sleep(load.MEASURE_S, progress, 'measuring')
+        sleep(load.MEASURE_S, progress, 'measuring')
         after = _Snapshot(sender)
 
         progress('draining')

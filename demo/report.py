@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The demo's results: a table for people, JSON for programs, a plot for both.
+"""Three policies' results: a table for people, JSON for programs, a plot for
+both.  demo.py's; edf_host_report.py changes what is different there.
 
 Threads: none.
 """
@@ -11,8 +12,12 @@ import rtguest
 from rtguest.results import write_json as write_results
 
 
-def _ms(us):
+def ms(us):
     return f'{us / 1e3:.1f}'
+
+
+def _ms_if_known(key):
+    return lambda row: ms(row[key]) if key in row else '-'
 
 
 # -- Table --------------------------------------------------------------------
@@ -21,18 +26,18 @@ COLUMNS = (
     # title, width, value of a row
     ('policy', -7, lambda r: r['policy']),
     ('flow', -8, lambda r: r['flow']),
-    ('deadline', 8, lambda r: _ms(r['deadline_us']) if r['deadline_us']
+    ('deadline', 8, lambda r: ms(r['deadline_us']) if r['deadline_us']
      else '-'),
     ('sent', 7, lambda r: r['sent_pkts']),
     ('received', 8, lambda r: r['received_pkts']),
     ('late', 6, lambda r: r['late_pkts'] if r['deadline_us'] else '-'),
     ('missed', 6, lambda r: r['missed_pkts'] if r['deadline_us'] else '-'),
-    ('lost', 5, lambda r: r['lost_pkts']),
-    ('p50', 7, lambda r: _ms(r['delay_p50_us'])),
-    ('p99', 7, lambda r: _ms(r['delay_p99_us'])),
-    ('max', 7, lambda r: _ms(r['delay_max_us'])),
-    ('p50', 7, lambda r: _ms(r['rtt_p50_us']) if r['deadline_us'] else '-'),
-    ('max', 7, lambda r: _ms(r['rtt_max_us']) if r['deadline_us'] else '-'),
+    ('lost', 6, lambda r: r['lost_pkts']),
+    ('p50', 7, _ms_if_known('delay_p50_us')),
+    ('p99', 7, _ms_if_known('delay_p99_us')),
+    ('max', 7, _ms_if_known('delay_max_us')),
+    ('p50', 7, _ms_if_known('rtt_p50_us')),
+    ('max', 7, _ms_if_known('rtt_max_us')),
     ('Mbit/s', 6, lambda r: f"{r['throughput_bps'] / 1e6:.2f}"
      if 'throughput_bps' in r else ''),
 )
@@ -66,8 +71,9 @@ class Summary:
         self.by_policy = {r.policy: r for r in results}
         fifo, strict, edf = (self.by_policy[p]
                              for p in ('fifo', 'strict', 'edf'))
-        tight = min(load.RT_FLOWS, key=lambda f: f.deadline_us).name
-        self.tight = edf.row(tight)
+        self.tight = min((r for r in edf.rows if r['deadline_us']),
+                         key=lambda r: r['deadline_us'])
+        tight = self.tight['flow']
         self.promised_us = self.tight['promised_delay_us']
         worst_fifo_us = fifo.row(tight)['delay_max_us']
         worst_edf_us = self.tight['delay_max_us']
@@ -83,11 +89,26 @@ class Summary:
             'rt_lost': edf.total('lost_pkts'),
             'rt_load': edf.rt_load,
             'best_effort_share': edf.best_effort_share,
-            'wake_late_p50_us': edf.scheduler['wake-late']['p50-ns'] / 1e3,
-            'wake_late_p99_us': edf.scheduler['wake-late']['p99-ns'] / 1e3,
-            'wake_late_p999_us': edf.scheduler['wake-late']['p999-ns'] / 1e3,
-            'wake_late_max_us': edf.scheduler['wake-late']['max-ns'] / 1e3,
+            **self.host_figures(edf),
         }
+
+    @staticmethod
+    def host_figures(edf):
+        """How late the host was."""
+        late = edf.scheduler['wake-late']
+        return {f'wake_late_{key}_us': late[f'{key}-ns'] / 1e3
+                for key in ('p50', 'p99', 'p999', 'max')}
+
+    def fifo_depth(self):
+        return f'{load.QUEUE_PKTS} frames deep'
+
+    def host_text(self):
+        f = self.figures
+        return ('The host woke the scheduler late by '
+                f"{f['wake_late_p50_us']:.0f} us (median), "
+                f"{f['wake_late_p99_us']:.0f} us (p99), "
+                f"{f['wake_late_p999_us']:.0f} us (p99.9), "
+                f"{f['wake_late_max_us']:.0f} us (worst).")
 
     def _missed(self, policy):
         result = self.by_policy[policy]
@@ -99,23 +120,19 @@ class Summary:
         tight = self.tight['flow']
         strict_tight = self.by_policy['strict'].row(tight)['missed_pkts']
         return '\n'.join((
-            f"Missed deadlines: FIFO ({load.QUEUE_PKTS} frames deep) "
+            f"Missed deadlines: FIFO ({self.fifo_depth()}) "
             f"{self._missed('fifo')}, strict priority "
             f"{self._missed('strict')} ({strict_tight} of them {tight}'s), "
             f"EDF {self._missed('edf')}.",
             f"Worst queueing delay of {tight}: FIFO "
-            f"{_ms(f['worst_delay_fifo_us'])} ms, EDF "
-            f"{_ms(f['worst_delay_edf_us'])} ms "
+            f"{ms(f['worst_delay_fifo_us'])} ms, EDF "
+            f"{ms(f['worst_delay_edf_us'])} ms "
             f"({f['worst_delay_ratio']:.0f} times less); admission promised at "
-            f"most {_ms(self.promised_us)} ms.",
+            f"most {ms(self.promised_us)} ms.",
             f"Under EDF real time takes {f['rt_load']:.0%} of the "
             f"{load.RATE_BPS / 1e6:.0f} Mbit/s link, and best effort gets "
             f"{f['best_effort_share']:.1%} of what that leaves.",
-            'The host woke the scheduler late by '
-            f"{f['wake_late_p50_us']:.0f} us (median), "
-            f"{f['wake_late_p99_us']:.0f} us (p99), "
-            f"{f['wake_late_p999_us']:.0f} us (p99.9), "
-            f"{f['wake_late_max_us']:.0f} us (worst).",
+            self.host_text(),
         ))
 
     def excuse(self):
@@ -124,8 +141,8 @@ class Summary:
         if self.figures['wake_late_max_us'] <= jitter_us:
             return None
         return ('The host woke the scheduler up to '
-                f"{_ms(self.figures['wake_late_max_us'])} ms late; admission "
-                f'allowed for {_ms(jitter_us)} ms. Other programs were using '
+                f"{ms(self.figures['wake_late_max_us'])} ms late; admission "
+                f'allowed for {ms(jitter_us)} ms. Other programs were using '
                 'the processors: run the demo again when the machine is idle.')
 
     def broken_promises(self):
@@ -143,16 +160,16 @@ class Summary:
                     row['delay_max_us'] > row['promised_delay_us']:
                 broken.append(
                     f"A frame of {row['flow']} waited "
-                    f"{_ms(row['delay_max_us'])} ms under EDF; admission had "
-                    f"promised at most {_ms(row['promised_delay_us'])} ms.")
+                    f"{ms(row['delay_max_us'])} ms under EDF; admission had "
+                    f"promised at most {ms(row['promised_delay_us'])} ms.")
         return broken
 
 
 # -- Files --------------------------------------------------------------------
 
-def write_json(results, summary):
+def write_json(target, results, summary):
     return write_results(
-        'demo', [row for result in results for row in result.rows],
+        target, [row for result in results for row in result.rows],
         summary.figures)
 
 
@@ -166,9 +183,15 @@ def _cdf(histogram):
     return [x_ms[0], *x_ms], [0, *y_percent]
 
 
-def plot(results):
+def plot(target, results, link, fifo_title, cdf=_cdf, marker=None,
+         y_title='frames, %'):
     """CDF of the queueing delay; path of the picture, or None with no
-    matplotlib on this machine."""
+    matplotlib on this machine.
+
+    @link: what frames wait for
+    @cdf: makes (x in ms, y in per cent) of what Result.delay has
+    @marker: of each point of that, which is then all that is known
+    """
     try:
         import matplotlib
     except ImportError:
@@ -178,28 +201,30 @@ def plot(results):
 
     styles = {'control': ('tab:red', '-'), 'audio': ('tab:blue', '--'),
               'video': ('tab:green', '-.')}
-    titles = {'fifo': f'FIFO, {load.QUEUE_PKTS} frames deep',
+    titles = {'fifo': fifo_title,
               'strict': 'strict priority, FIFO inside',
               'edf': 'earliest deadline first'}
     figure, axes = pyplot.subplots(len(results), 1, sharex=True,
                                    figsize=(10, 9), layout='constrained')
     for axis, result in zip(axes, results):
-        for flow in load.RT_FLOWS:
-            colour, line = styles[flow.name]
-            missed = result.row(flow.name)['missed_pkts']
-            received = result.row(flow.name)['received_pkts']
-            axis.step(*_cdf(result.delay[flow.name]), where='post',
+        for row in (r for r in result.rows if r['deadline_us']):
+            colour, line = styles[row['flow']]
+            deadline_ms = row['deadline_us'] / 1e3
+            axis.plot(*cdf(result.delay[row['flow']]), marker=marker,
+                      markersize=4,
+                      drawstyle='default' if marker else 'steps-post',
                       color=colour, linestyle=line, linewidth=2,
-                      label=f'{flow.name}: {missed} of {received} missed')
-            axis.axvline(flow.deadline_us / 1e3, color=colour, linewidth=1,
+                      label=f"{row['flow']}: {row['missed_pkts']} of "
+                            f"{row['received_pkts']} missed")
+            axis.axvline(deadline_ms, color=colour, linewidth=1,
                          linestyle=':')
-            axis.text(flow.deadline_us / 1e3, 3,
-                      f'deadline {flow.deadline_us / 1e3:g} ms', color=colour,
+            axis.text(deadline_ms, 3,
+                      f'deadline {deadline_ms:g} ms', color=colour,
                       fontsize='small', rotation=90, ha='right', va='bottom',
                       bbox={'color': 'white', 'alpha': 0.8, 'pad': 1})
         axis.set_xscale('log')
         axis.set_ylim(-2, 102)
-        axis.set_ylabel('frames, %')
+        axis.set_ylabel(y_title)
         axis.set_title(titles[result.policy], loc='left')
         axis.grid(True, which='major', alpha=0.3)
         axis.legend(loc='lower right', bbox_to_anchor=(1, 1), ncols=3,
@@ -210,7 +235,8 @@ def plot(results):
     axes[-1].xaxis.set_major_formatter(
         matplotlib.ticker.FuncFormatter(lambda x, _: f'{x:g}'))
     figure.suptitle('How long a frame waits for the '
-                    f'{load.RATE_BPS / 1e6:.0f} Mbit/s uplink')
-    path = os.path.join(rtguest.RESULTS, 'demo.png')
+                    f'{load.RATE_BPS / 1e6:.0f} Mbit/s {link}')
+    os.makedirs(rtguest.RESULTS, exist_ok=True)
+    path = os.path.join(rtguest.RESULTS, target + '.png')
     figure.savefig(path, dpi=110)
     return path
