@@ -80,10 +80,14 @@ check-fuzz: all
 
 # -- Measure and show ------------------------------------------------------
 
-.PHONY: bench-edf bench-rtvnic bench-switch demo demo-switch demo-video
+.PHONY: bench-edf bench-host-edf bench-rtvnic bench-switch
+.PHONY: demo demo-edf-host demo-switch demo-video
 bench-edf: build-rtnet
 	$(Q)mkdir -p build/results
 	$(Q)build/rtnet/tests/bench/bench-edf --json build/results/bench-edf.json
+
+bench-host-edf: all
+	$(Q)$(PYTHON) tests/bench/bench_host_edf.py
 
 bench-rtvnic: all
 	$(Q)$(PYTHON) tests/bench/bench_rtvnic.py
@@ -93,6 +97,9 @@ bench-switch: all
 
 demo: all
 	$(Q)$(PYTHON) demo/demo.py
+
+demo-edf-host: all
+	$(Q)$(PYTHON) demo/edf_host.py
 
 demo-switch: all
 	$(Q)$(PYTHON) demo/switch.py
@@ -139,9 +146,11 @@ help:
 	@echo '  check-tsan        unit tests under ThreadSanitizer'
 	@echo '  check-fuzz        each fuzzer for FUZZ_SECONDS (60)'
 	@echo '  bench-edf         speed of the deadline queue'
+	@echo '  bench-host-edf    deadlines, rates and limits of vhost-user-shmem'
 	@echo '  bench-rtvnic      cost per frame, throughput, delay beside tc'
 	@echo '  bench-switch      vhost-user-shmem beside DPDK and Open vSwitch'
 	@echo '  demo              FIFO, strict and EDF side by side, with guests'
+	@echo '  demo-edf-host     the same between guests, by vhost-user-shmem'
 	@echo '  demo-switch       two guests through vhost-user-shmem, which is killed'
 	@echo '  demo-video        a film beside a flood, with and without EDF'
 	@echo '  install           to the --prefix of ./configure; DESTDIR=DIR'
