@@ -99,6 +99,7 @@ def main():
                 progress('')
                 print(PARTS[name].table(results[name]), end='\n\n', flush=True)
                 figures.update(PARTS[name].summary(results[name]))
+        figures['disturbed_samples'] = host_edf_bed.Sampler.disturbed
     except KeyboardInterrupt:
         sys.exit('\ninterrupted')
     except (Failed, Unavailable, OSError) as e:
