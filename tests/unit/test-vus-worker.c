@@ -18,6 +18,8 @@
 #define FRAMES 20000u
 #define FRAMES_SLOW 2000000u
 #define FRAME_BYTES 200u
+/* Every other one is a mirror. */
+#define EXTRAS_MAX (2 * PORT_MAX_MIRRORS)
 
 /* What a frame says of itself, behind its head. */
 typedef struct Note {
@@ -119,25 +121,35 @@ static void check(Bed *bed, unsigned at, const uint8_t *frame, size_t bytes)
     bed->received += note.to == at;
 }
 
-static void turn(Bed *bed)
+/* All that has come to a queue of a guest. */
+static void receive(Bed *bed, unsigned i, unsigned pair)
 {
     uint8_t frame[GUEST_BUFFER_BYTES];
     size_t bytes;
 
+    while ((bytes = guest_receive(bed->g[i], pair, frame, sizeof(frame))) > 0) {
+        check(bed, i, frame, bytes);
+    }
+}
+
+static void receive_all(Bed *bed)
+{
+    for (unsigned i = 0; i < GUESTS; i++) {
+        for (unsigned pair = 0; pair < PAIRS; pair++) {
+            receive(bed, i, pair);
+        }
+    }
+}
+
+static void turn(Bed *bed)
+{
     for (unsigned i = 0; i < GUESTS; i++) {
         for (unsigned pair = 0; pair < PAIRS; pair++) {
             for (unsigned n = 0; n < 16 && send_one(bed, i, pair); n++) {
             }
         }
     }
-    for (unsigned i = 0; i < GUESTS; i++) {
-        for (unsigned pair = 0; pair < PAIRS; pair++) {
-            while ((bytes = guest_receive(bed->g[i], pair, frame,
-                                          sizeof(frame))) > 0) {
-                check(bed, i, frame, bytes);
-            }
-        }
-    }
+    receive_all(bed);
 }
 
 /* -- What changes meanwhile ------------------------------------------------ */
@@ -151,7 +163,11 @@ static void set_guest(Bed *bed, unsigned i, const char *more)
     bed_set(bed->sw, names[i], words);
 }
 
-/* The front end says something that makes the port still. */
+/*
+ * The front end says something that makes the port still.  A flow whose queue
+ * is off takes another one until it is on: what the queue had is older than
+ * what another one gets meanwhile, and that is older than what comes then.
+ */
 static void touch_ring(Bed *bed, unsigned i)
 {
     unsigned ring = g_test_rand_int_range(0, 2 * PAIRS);
@@ -160,7 +176,14 @@ static void touch_ring(Bed *bed, unsigned i)
 
     guest_tell_fd(g, VU_SET_VRING_CALL, ring, g->call_fd[ring]);
     guest_say(g, VU_SET_VRING_ENABLE, &off, sizeof(off), NULL, 0);
+    guest_ask(g, VU_GET_FEATURES);
+    receive(bed, i, ring / 2);
     guest_disturb(g, ring);
+    for (unsigned pair = 0; pair < PAIRS; pair++) {
+        if (pair != ring / 2) {
+            receive(bed, i, pair);
+        }
+    }
 }
 
 /* The whole guest goes, and comes again as a new one. */
@@ -185,8 +208,10 @@ static void change_something(Bed *bed, unsigned *extra)
 
     switch (g_test_rand_int_range(0, 9)) {
     case 0:
-        bed_add(bed->sw, name, *extra % 2 ? "mirror=a,b" : "vlan=7");
-        ++*extra;
+        if (*extra < EXTRAS_MAX) {
+            bed_add(bed->sw, name, *extra % 2 ? "mirror=a,b" : "vlan=7");
+            ++*extra;
+        }
         break;
     case 1:
         if (*extra > 0) {
@@ -289,17 +314,8 @@ static bool sleeps(void *opaque)
 static bool got_all(void *opaque)
 {
     Bed *bed = opaque;
-    uint8_t frame[GUEST_BUFFER_BYTES];
-    size_t bytes;
 
-    for (unsigned i = 0; i < GUESTS; i++) {
-        for (unsigned pair = 0; pair < PAIRS; pair++) {
-            while ((bytes = guest_receive(bed->g[i], pair, frame,
-                                          sizeof(frame))) > 0) {
-                check(bed, i, frame, bytes);
-            }
-        }
-    }
+    receive_all(bed);
     return bed->received == bed->sent[0][0] + bed->sent[1][1];
 }
 
