@@ -46,21 +46,21 @@ def _cpu_s(pid):
 
 
 def _idle_pct(bed):
-    main = bed.back.main
-    main.resume()
+    bed.process.resume()
     time.sleep(SETTLE_S)
-    before_s, began_s = _cpu_s(main.pid), time.monotonic()
+    before_s, began_s = _cpu_s(bed.process.pid), time.monotonic()
     time.sleep(IDLE_S)
-    share = (_cpu_s(main.pid) - before_s) / (time.monotonic() - began_s)
-    main.pause()
-    return share * 100
+    used_s = _cpu_s(bed.process.pid) - before_s
+    took_s = time.monotonic() - began_s
+    bed.process.pause()
+    return used_s / took_s * 100
 
 
 def _first(bed):
-    bed.back.main.resume()
-    with Prioritized(bed.back.poller_tid):
+    bed.process.resume()
+    with Prioritized(bed.worker_tid):
         times = bed.front.first(TIMES)
-    bed.back.main.pause()
+    bed.process.pause()
     return times
 
 
