@@ -193,7 +193,7 @@ void port_resume(Port *p)
     }
     for (unsigned q = 0; q < p->ingress_queues; q++) {
         worker_add_queue(switch_least_loaded(sw), p->id, q,
-                         p->ops->wake_fd(p, q));
+                         p->settings.deadline_us > 0, p->ops->wake_fd(p, q));
     }
     rcu_assign_pointer(sw->dp.port[p->id], p);
     for (unsigned i = 0; i < sw->workers; i++) {

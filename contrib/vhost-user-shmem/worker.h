@@ -2,8 +2,9 @@
 /*
  * A thread that polls ingress queues, and sleeps when nothing comes.
  *
- * It serves its queues in turn, a burst of each, and in between the links whose
- * time has come (schedule.h); it is inside RCU from one turn to the next.
+ * It serves its queues in turn, a burst of each, and in between those of guests
+ * that send with deadlines and the links whose time has come (schedule.h); it is
+ * inside RCU from one turn to the next.
  * After idle_us without a frame it asks the queues to wake it, looks once more,
  * and sleeps outside RCU: nobody waits for a worker that sleeps.
  *
@@ -28,10 +29,12 @@ void worker_free(Worker *w);
 unsigned worker_load(const Worker *w);
 
 /*
- * Serve queue @queue of port @port from now on.  It starts when the port is
- * published and worker_wake() was called.
+ * Serve queue @queue of port @port from now on, and if @urgent, in between the
+ * bursts of others, too.  It starts when the port is published and
+ * worker_wake() was called.
  */
-void worker_add_queue(Worker *w, unsigned port, unsigned queue, int wake_fd);
+void worker_add_queue(Worker *w, unsigned port, unsigned queue, bool urgent,
+                      int wake_fd);
 
 /* And the queue for what leaves by port @port.  Returns who sleeps when nothing
  * waits there. */

@@ -233,7 +233,8 @@ static unsigned receive(EdfFlows *l)
     return n;
 }
 
-static void send_frames(EdfFlows *l, EdfFlow *f, unsigned n)
+/* Into the ring, without a word to the other side. */
+static void offer_frames(EdfFlows *l, EdfFlow *f, unsigned n)
 {
     FrontRing *tx = &f->front->tx;
     EdfRecord *r = &f->record;
@@ -245,8 +246,13 @@ static void send_frames(EdfFlows *l, EdfFlow *f, unsigned n)
                         l->rounds.now_ns);
     }
     front_offer(tx, n);
-    front_kick(tx);
     r->sent_pkts += l->rounds.now_ns >= r->from_ns ? n : 0;
+}
+
+static void send_frames(EdfFlows *l, EdfFlow *f, unsigned n)
+{
+    offer_frames(l, f, n);
+    front_kick(&f->front->tx);
 }
 
 static void send_rt(EdfFlows *l, EdfFlow *f)
@@ -331,8 +337,10 @@ bool edf_flows_ping(EdfFlows *l, EdfFlow *f, uint64_t *delay_ns)
     uint64_t received_pkts = l->received_pkts, sent_ns;
 
     edf_rounds_begin(&l->rounds);
+    offer_frames(l, f, 1);
+    edf_rounds_begin(&l->rounds);
     sent_ns = l->rounds.now_ns;
-    send_frames(l, f, 1);
+    front_kick(&f->front->tx);
     do {
         edf_rounds_next(&l->rounds);
         receive(l);

@@ -72,8 +72,8 @@ void edf_flows_run(EdfFlows *l, uint64_t ns);
  * dropped; false if it takes too long. */
 bool edf_flows_drain(EdfFlows *l, unsigned seconds, GError **error);
 
-/* One frame of @flow at once; returns when it has come or after a second, and
- * then false. */
+/* One frame of @flow at once, and how long it takes from the kick on; returns
+ * when it has come or after a second, and then false. */
 bool edf_flows_ping(EdfFlows *l, EdfFlow *flow, uint64_t *delay_ns);
 
 /* Are all connections and all frames that came as they should be? */

@@ -2,8 +2,8 @@
 """A daemon that has nothing to do, and its first frame after that.
 
     idle     processor time with 16 connected guests that are silent
-    first    from the sender's ring to the receiver's, after 10 to 50 ms in
-             which all of them were silent
+    first    from the sender's kick to the frame in the receiver's ring, after
+             10 to 50 ms in which all of them were silent
     two      the same where there are only these two guests
     rtvnic   the same from an rtvnic, through the queue of a link
     wake     how long this host takes to wake a thread that sleeps for an

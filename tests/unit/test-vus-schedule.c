@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "port.h"
 #include "switch-bed.h"
 #include "vhost-guest.h"
 
@@ -470,6 +471,69 @@ static void test_many_tenants(void)
     switch_free(bed.sw);
 }
 
+/* -- Whose turn it is ------------------------------------------------------ */
+
+/* Nothing is looked at until somebody kicks. */
+static bool sleeps(void *opaque)
+{
+    Bed *bed = opaque;
+    WorkerStatus before, after;
+
+    for (unsigned i = 0; i < bed->guests; i++) {
+        if (!driver_wants_kick(bed->g[i]->driver[1])) {
+            return false;
+        }
+    }
+    switch_worker_status(bed->sw, 0, &before);
+    g_usleep(2000);
+    switch_worker_status(bed->sw, 0, &after);
+    return before.polls == after.polls;
+}
+
+/* The worker sees nothing of them until it is told of the first. */
+static void fill_quietly(Bed *bed, unsigned from, unsigned to, unsigned pkts)
+{
+    uint8_t frame[FRAME_BYTES] = { 0 };
+
+    bed_make_frame(frame, 1 + to, 1 + from, -1);
+    for (unsigned i = 0; i < pkts; i++) {
+        g_assert_true(guest_put(bed->g[from], 0, frame, sizeof(frame)));
+    }
+}
+
+/* Who has woken the worker is the first, and what has a deadline waits for a
+ * burst of one other, and not of all. */
+static void test_urgent(void)
+{
+    Bed bed = { .sw = bed_switch_new(1) };
+    Awaited some = { &bed, 0, 0 };
+    uint8_t frame[GUEST_BUFFER_BYTES];
+
+    add_guest(&bed, "");
+    add_guest(&bed, "");
+    add_guest(&bed, "");
+    add_guest(&bed, " rtvnic=on deadline-us=1000");
+    for (unsigned who = 1; who <= 2; who++) {
+        bed_wait(sleeps, &bed, "the worker to sleep");
+        fill_quietly(&bed, 1, 0, INGRESS_BURST);
+        fill_quietly(&bed, 2, 0, INGRESS_BURST);
+        fill_quietly(&bed, 3, 0, 1);
+        guest_kick(bed.g[who], 1);
+        bed_wait(sleeps, &bed, "the worker to sleep again");
+        for (unsigned i = 0; i < INGRESS_BURST; i++) {
+            g_assert_cmpuint(guest_receive(bed.g[0], 0, frame, sizeof(frame)),
+                             >, 0);
+            g_assert_cmpuint(frame[11] - 1, ==, who);
+        }
+        g_assert_cmpuint(guest_receive(bed.g[0], 0, frame, sizeof(frame)), >,
+                         0);
+        g_assert_cmpuint(frame[11] - 1, ==, 3);
+        some.pkts = bed.received[0] + INGRESS_BURST - 1;
+        bed_wait(has_received, &some, "what others have sent");
+    }
+    bed_free(&bed);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -488,5 +552,6 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-schedule/dummy-limit", test_dummy_limit);
     g_test_add_func("/vus-schedule/tenants", test_tenants);
     g_test_add_func("/vus-schedule/many-tenants", test_many_tenants);
+    g_test_add_func("/vus-schedule/urgent", test_urgent);
     return g_test_run();
 }

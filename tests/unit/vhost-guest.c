@@ -302,7 +302,7 @@ void guest_kick(Guest *g, unsigned ring)
     }
 }
 
-bool guest_send(Guest *g, unsigned pair, const void *frame, size_t bytes)
+bool guest_put(Guest *g, unsigned pair, const void *frame, size_t bytes)
 {
     unsigned ring = 2 * pair + 1;
     uint32_t written;
@@ -319,8 +319,17 @@ bool guest_send(Guest *g, unsigned pair, const void *frame, size_t bytes)
     memset(to, 0, VNET_BYTES);
     memcpy(to + VNET_BYTES, frame, bytes);
     post(g, ring, VNET_BYTES + bytes);
-    guest_kick(g, ring);
     return true;
+}
+
+bool guest_send(Guest *g, unsigned pair, const void *frame, size_t bytes)
+{
+    bool sent = guest_put(g, pair, frame, bytes);
+
+    if (sent) {
+        guest_kick(g, 2 * pair + 1);
+    }
+    return sent;
 }
 
 size_t guest_receive(Guest *g, unsigned pair, void *frame, size_t max)

@@ -72,7 +72,8 @@ bool guest_is_alone(Guest *g);
 
 /* -- Frames ---------------------------------------------------------------- */
 
-/* False if the ring is full. */
+/* False if the ring is full; guest_put() tells nobody. */
+bool guest_put(Guest *g, unsigned pair, const void *frame, size_t bytes);
 bool guest_send(Guest *g, unsigned pair, const void *frame, size_t bytes);
 
 /* The bytes of the next frame, or 0; the buffer is posted again. */
