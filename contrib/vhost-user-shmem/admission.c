@@ -11,7 +11,6 @@ typedef struct Promises {
     EdfContract contract[SWITCH_MAX_PORTS];
     size_t n;
     size_t index;                   /* of the port asked for */
-    bool found;                     /* it is there */
     uint64_t rate_bps;
     uint32_t blocking_bytes;
     uint64_t jitter_ns;
@@ -40,6 +39,13 @@ static uint32_t least_wire_bytes(const PortSettings *s)
                            : 0;
 }
 
+bool admission_promises(const DaemonConfig *c, const ConfigPort *link,
+                        const ConfigPort *port)
+{
+    return port != link && has_contract(&port->settings) &&
+           link->settings.promises && is_link(c, &link->settings);
+}
+
 static void collect(Promises *p, const DaemonConfig *c,
                     const ConfigPort *link, const ConfigPort *of)
 {
@@ -66,7 +72,6 @@ static void collect(Promises *p, const DaemonConfig *c,
         ep.contract.wire_bytes = MAX(ep.contract.wire_bytes, least);
         if (port == of) {
             p->index = p->n;
-            p->found = true;
         }
         p->contract[p->n++] = ep.contract;
     }
@@ -106,40 +111,50 @@ static bool check_contracts(const ConfigPort *link, const Promises *p,
     return false;
 }
 
-uint64_t admission_delay_bound_ns(const DaemonConfig *c, const char *port,
-                                  const char *link)
+uint64_t admission_delay_bound_ns(const DaemonConfig *c,
+                                  const ConfigPort *link,
+                                  const ConfigPort *port)
 {
-    const ConfigPort *of = daemon_config_find_port(c, port);
-    const ConfigPort *by = daemon_config_find_port(c, link);
     Promises p;
 
-    if (!of || !by || !is_link(c, &by->settings) || !by->settings.promises) {
+    if (!admission_promises(c, link, port)) {
         return UINT64_MAX;
     }
-    collect(&p, c, by, of);
-    return p.found ? edf_admission_delay_bound_ns(p.contract, p.n, p.index,
-                                                  p.rate_bps, p.blocking_bytes,
-                                                  p.jitter_ns)
-                   : UINT64_MAX;
+    collect(&p, c, link, port);
+    return edf_admission_delay_bound_ns(p.contract, p.n, p.index, p.rate_bps,
+                                        p.blocking_bytes, p.jitter_ns);
+}
+
+static uint32_t promised_ppm(const Promises *p)
+{
+    return edf_admission_check(p->contract, p->n, p->rate_bps,
+                               p->blocking_bytes, p->jitter_ns).load_ppm;
+}
+
+uint32_t admission_promised_ppm(const DaemonConfig *c, const ConfigPort *link)
+{
+    Promises p;
+
+    if (!link->settings.promises || !is_link(c, &link->settings)) {
+        return 0;
+    }
+    collect(&p, c, link, NULL);
+    return p.n > 0 ? promised_ppm(&p) : 0;
 }
 
 /* -- Guarantees ------------------------------------------------------------ */
 
-typedef struct Sum {
-    uint64_t bps, pps;
-} Sum;
-
-static void add(Sum *sum, uint64_t bps, uint64_t pps)
+static void add(AdmissionGuarantees *sum, uint64_t bps, uint64_t pps)
 {
     sum->bps = edf_add_saturated(sum->bps, bps);
     sum->pps = edf_add_saturated(sum->pps, pps);
 }
 
 /* Of the ports that have tenant @name, but for @without. */
-static Sum of_ports(const DaemonConfig *c, const char *name,
-                    const ConfigPort *without)
+static AdmissionGuarantees of_ports(const DaemonConfig *c, const char *name,
+                                    const ConfigPort *without)
 {
-    Sum sum = { 0 };
+    AdmissionGuarantees sum = { 0 };
 
     for (unsigned i = 0; i < c->ports->len; i++) {
         const ConfigPort *port = g_ptr_array_index(c->ports, i);
@@ -158,7 +173,7 @@ static bool check_rx(const DaemonConfig *c, const ConfigTenant *t,
 {
     const TenantSettings *s = &t->settings;
     g_autofree char *theirs = NULL, *its = NULL;
-    Sum sum = { 0 };
+    AdmissionGuarantees sum = { 0 };
     bool bits;
 
     for (unsigned i = 0; i < c->ports->len; i++) {
@@ -186,7 +201,7 @@ static bool check_tenant(const DaemonConfig *c, const ConfigTenant *t,
                          GError **error)
 {
     const TenantSettings *s = &t->settings;
-    Sum sum = of_ports(c, t->name, NULL);
+    AdmissionGuarantees sum = of_ports(c, t->name, NULL);
     bool bits = s->guarantee_bps > 0 && sum.bps > s->guarantee_bps;
     g_autofree char *theirs = format_rate(bits ? sum.bps : sum.pps);
     g_autofree char *its = format_rate(bits ? s->guarantee_bps
@@ -202,22 +217,33 @@ static bool check_tenant(const DaemonConfig *c, const ConfigTenant *t,
     return true;
 }
 
+AdmissionGuarantees admission_guarantees(const DaemonConfig *c,
+                                         const ConfigPort *link)
+{
+    AdmissionGuarantees sum = { 0 };
+
+    if (!is_link(c, &link->settings)) {
+        return sum;
+    }
+    sum = of_ports(c, NULL, link);
+    for (unsigned i = 0; i < c->tenants->len; i++) {
+        const ConfigTenant *t = g_ptr_array_index(c->tenants, i);
+        AdmissionGuarantees theirs = of_ports(c, t->name, link);
+        const TenantSettings *s = &t->settings;
+
+        add(&sum, s->guarantee_bps ? s->guarantee_bps : theirs.bps,
+            s->guarantee_pps ? s->guarantee_pps : theirs.pps);
+    }
+    return sum;
+}
+
 static bool check_guarantees(const DaemonConfig *c, const ConfigPort *link,
                              uint64_t left_bps, GError **error)
 {
-    Sum sum = of_ports(c, NULL, link);
+    AdmissionGuarantees sum = admission_guarantees(c, link);
     g_autofree char *all = NULL, *left = NULL;
     bool bits;
 
-    for (unsigned i = 0; i < c->tenants->len; i++) {
-        const ConfigTenant *t = g_ptr_array_index(c->tenants, i);
-        Sum theirs = of_ports(c, t->name, link);
-
-        add(&sum, t->settings.guarantee_bps ? t->settings.guarantee_bps
-                                            : theirs.bps,
-            t->settings.guarantee_pps ? t->settings.guarantee_pps
-                                      : theirs.pps);
-    }
     bits = sum.bps > left_bps;
     if (!bits && (link->settings.rate_pps == 0 ||
                   sum.pps <= link->settings.rate_pps)) {
@@ -248,10 +274,7 @@ static bool check_link(const DaemonConfig *c, const ConfigPort *link,
             return false;
         }
         /* A rate is at most 10^13: no overflow. */
-        left_bps -= left_bps *
-                    edf_admission_check(p.contract, p.n, p.rate_bps,
-                                        p.blocking_bytes, p.jitter_ns).load_ppm
-                    / 1000000;
+        left_bps -= left_bps * promised_ppm(&p) / 1000000;
     }
     return check_guarantees(c, link, left_bps, error);
 }

@@ -16,11 +16,28 @@
 /* False with @error set: which link could not, and by how much. */
 bool admission_check(const DaemonConfig *c, GError **error);
 
+/* Does @link promise the contract of @port? */
+bool admission_promises(const DaemonConfig *c, const ConfigPort *link,
+                        const ConfigPort *port);
+
+/* The share of @link that it has promised, in millionths. */
+uint32_t admission_promised_ppm(const DaemonConfig *c, const ConfigPort *link);
+
 /*
  * Longest time that a frame of @port, which has a contract, waits for @link;
  * UINT64_MAX: that promises it nothing.
  */
-uint64_t admission_delay_bound_ns(const DaemonConfig *c, const char *port,
-                                  const char *link);
+uint64_t admission_delay_bound_ns(const DaemonConfig *c,
+                                  const ConfigPort *link,
+                                  const ConfigPort *port);
+
+typedef struct AdmissionGuarantees {
+    uint64_t bps, pps;
+} AdmissionGuarantees;
+
+/* What @link has guaranteed to all who may send to it; a tenant's own stand for
+ * those of its ports. */
+AdmissionGuarantees admission_guarantees(const DaemonConfig *c,
+                                         const ConfigPort *link);
 
 #endif

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "admission.h"
 #include "metrics.h"
 #include "rpc-methods-impl.h"
 #include "rt-port.h"
@@ -164,7 +165,7 @@ static uint64_t waiting_pkts(const Shown *m, const PortShown *p)
 
 static uint64_t promised_ppm(const Shown *m, const PortShown *p)
 {
-    return rpc_promised_ppm(m->config, p->port);
+    return admission_promised_ppm(m->config, p->port);
 }
 
 static void show_links(Shown *m)

@@ -69,7 +69,4 @@ DaemonConfig *rpc_running_config(const RpcContext *context);
  * settings: what has to go together. */
 DaemonConfig *rpc_effective_config(const RpcContext *context);
 
-/* What @link promises to NICs with contracts, of its rate. */
-uint32_t rpc_promised_ppm(const DaemonConfig *c, const ConfigPort *link);
-
 #endif

@@ -21,63 +21,7 @@ static void set_setting(JsonObject *shown, const PortSettings *s,
     json_object_set_string_member(shown, key, value ? value : usual);
 }
 
-/* -- What a link promises -------------------------------------------------- */
-
-/* As in admission.c: the policies fifo and strict promise nothing, nor does a
- * link behind which frames wait once more, for their tenant's. */
-static bool is_link(const DaemonConfig *c, const PortSettings *s)
-{
-    const ConfigTenant *t = s->tenant ? daemon_config_find_tenant(c, s->tenant)
-                                      : NULL;
-
-    return s->rate_bps > 0 && s->policy == EDF_QUEUE_EDF &&
-           !(t && (t->settings.rx_limit_bps || t->settings.rx_limit_pps));
-}
-
-static bool promises(const DaemonConfig *c, const ConfigPort *link)
-{
-    return is_link(c, &link->settings) && link->settings.promises;
-}
-
-static bool has_contract(const PortSettings *s)
-{
-    return s->deadline_us > 0 && s->period_us > 0;
-}
-
-/* A frame takes so long at least, as rate-pps has it. */
-static uint32_t least_wire_bytes(const PortSettings *link)
-{
-    return link->rate_pps > 0
-           ? MIN(link->rate_bps / 8 / link->rate_pps + 1, UINT32_MAX) : 0;
-}
-
-static EdfContract contract_of(const PortSettings *s, const PortSettings *link)
-{
-    RtEndpointConfig cfg = rt_port_config(s);
-    RtEndpoint ep;
-
-    rt_endpoint_init(&ep, &cfg);
-    ep.contract.wire_bytes = MAX(ep.contract.wire_bytes,
-                                 least_wire_bytes(link));
-    return ep.contract;
-}
-
-uint32_t rpc_promised_ppm(const DaemonConfig *c, const ConfigPort *link)
-{
-    EdfContract contract[SWITCH_MAX_PORTS];
-    size_t n = 0;
-
-    for (unsigned i = 0; i < c->ports->len; i++) {
-        const ConfigPort *p = g_ptr_array_index(c->ports, i);
-
-        if (promises(c, link) && p != link && has_contract(&p->settings)) {
-            contract[n++] = contract_of(&p->settings, &link->settings);
-        }
-    }
-    return n == 0 ? 0 : edf_admission_check(contract, n,
-                                            link->settings.rate_bps, 0,
-                                            0).load_ppm;
-}
+/* -- Links ----------------------------------------------------------------- */
 
 static JsonArray *show_contracts(const DaemonConfig *c, const ConfigPort *link,
                                  bool bounds)
@@ -88,7 +32,7 @@ static JsonArray *show_contracts(const DaemonConfig *c, const ConfigPort *link,
         const ConfigPort *p = g_ptr_array_index(c->ports, i);
         JsonObject *shown;
 
-        if (!promises(c, link) || p == link || !has_contract(&p->settings)) {
+        if (!admission_promises(c, link, p)) {
             continue;
         }
         shown = json_object_new();
@@ -98,66 +42,18 @@ static JsonArray *show_contracts(const DaemonConfig *c, const ConfigPort *link,
         json_object_set_int_member(shown, "period-us", p->settings.period_us);
         if (bounds) {
             rpc_set_number(shown, "delay-bound-ns",
-                           admission_delay_bound_ns(c, p->name, link->name));
+                           admission_delay_bound_ns(c, link, p));
         }
         json_array_add_object_element(all, shown);
     }
     return all;
 }
 
-typedef struct Guarantees {
-    uint64_t bps, pps;
-} Guarantees;
-
-static void add_guarantees(Guarantees *sum, uint64_t bps, uint64_t pps)
-{
-    sum->bps = edf_add_saturated(sum->bps, bps);
-    sum->pps = edf_add_saturated(sum->pps, pps);
-}
-
-static Guarantees of_ports(const DaemonConfig *c, const char *tenant,
-                           const ConfigPort *without)
-{
-    Guarantees sum = { 0 };
-
-    for (unsigned i = 0; i < c->ports->len; i++) {
-        const ConfigPort *p = g_ptr_array_index(c->ports, i);
-
-        if (p != without && !g_strcmp0(p->settings.tenant, tenant)) {
-            add_guarantees(&sum, p->settings.guarantee_bps,
-                           p->settings.guarantee_pps);
-        }
-    }
-    return sum;
-}
-
-/* Of all who may send to it; a tenant's own stand for those of its ports. */
-static Guarantees all_guarantees(const DaemonConfig *c, const ConfigPort *link)
-{
-    Guarantees sum = { 0 };
-
-    if (!is_link(c, &link->settings)) {
-        return sum;
-    }
-    sum = of_ports(c, NULL, link);
-    for (unsigned i = 0; i < c->tenants->len; i++) {
-        const ConfigTenant *t = g_ptr_array_index(c->tenants, i);
-        Guarantees theirs = of_ports(c, t->name, link);
-        const TenantSettings *s = &t->settings;
-
-        add_guarantees(&sum, s->guarantee_bps ? s->guarantee_bps : theirs.bps,
-                       s->guarantee_pps ? s->guarantee_pps : theirs.pps);
-    }
-    return sum;
-}
-
-/* -- Links ----------------------------------------------------------------- */
-
 static JsonObject *show_link(const DaemonConfig *c, const ConfigPort *link,
                              unsigned waiting_pkts, bool bounds)
 {
     const PortSettings *s = &link->settings;
-    Guarantees guaranteed = all_guarantees(c, link);
+    AdmissionGuarantees guaranteed = admission_guarantees(c, link);
     JsonObject *shown = json_object_new();
 
     json_object_set_string_member(shown, "name", link->name);
@@ -167,7 +63,7 @@ static JsonObject *show_link(const DaemonConfig *c, const ConfigPort *link,
     json_object_set_int_member(shown, "queue-pkts", s->queue_pkts);
     json_object_set_int_member(shown, "waiting-pkts", waiting_pkts);
     json_object_set_int_member(shown, "promised-ppm",
-                               rpc_promised_ppm(c, link));
+                               admission_promised_ppm(c, link));
     rpc_set_number(shown, "guaranteed-bps", guaranteed.bps);
     rpc_set_number(shown, "guaranteed-pps", guaranteed.pps);
     json_object_set_array_member(shown, "contracts",
@@ -287,14 +183,14 @@ static const char *band_name(EdfBand band)
 }
 
 /* By the slowest of the links that promise it something; 0: none does. */
-static uint64_t promised_delay_ns(const DaemonConfig *c, const char *port)
+static uint64_t promised_delay_ns(const DaemonConfig *c,
+                                  const ConfigPort *port)
 {
     uint64_t longest_ns = 0;
 
     for (unsigned i = 0; i < c->ports->len; i++) {
-        const ConfigPort *link = g_ptr_array_index(c->ports, i);
-        uint64_t bound_ns = strcmp(link->name, port)
-            ? admission_delay_bound_ns(c, port, link->name) : UINT64_MAX;
+        uint64_t bound_ns = admission_delay_bound_ns(
+            c, g_ptr_array_index(c->ports, i), port);
 
         if (bound_ns != UINT64_MAX) {
             longest_ns = MAX(longest_ns, bound_ns);
@@ -312,9 +208,9 @@ static void show_contract(JsonObject *shown, const DaemonConfig *c,
     json_object_set_int_member(shown, "period-us", s->period_us);
     json_object_set_int_member(shown, "max-frame-bytes", s->max_frame_bytes);
     set_setting(shown, s, "late");
-    if (bounds && has_contract(s)) {
+    if (bounds && s->deadline_us > 0 && s->period_us > 0) {
         rpc_set_number(shown, "promised-delay-us",
-                       (promised_delay_ns(c, port->name) + 999) / 1000);
+                       (promised_delay_ns(c, port) + 999) / 1000);
     }
 }
 

@@ -111,6 +111,14 @@ static void test_frames_per_second(void)
         "port up cannot promise");
 }
 
+/* Of port @port by link @link. */
+static uint64_t bound_ns(const DaemonConfig *c, const char *link,
+                         const char *port)
+{
+    return admission_delay_bound_ns(c, daemon_config_find_port(c, link),
+                                    daemon_config_find_port(c, port));
+}
+
 static void test_bound(void)
 {
     g_autoptr(DaemonConfig) c = parse(
@@ -118,16 +126,39 @@ static void test_bound(void)
         BULK("slow", "rate-bps=100M\npromises=off\n")
         BULK("plain", "")
         RT("a", "deadline-us=2000\nperiod-us=1000\nmax-frame-bytes=500\n"));
-    uint64_t bound_ns = admission_delay_bound_ns(c, "a", "up");
+    uint64_t a_ns = bound_ns(c, "up", "a");
 
     /* Somebody's longest frame, and how late we may run. */
-    g_assert_cmpuint(bound_ns, >=, 123680 + 50000);
-    g_assert_cmpuint(bound_ns, <=, 123680 + 50000 + SWITCH_AHEAD_NS + 10);
-    g_assert_cmpuint(admission_delay_bound_ns(c, "a", "slow"), ==, UINT64_MAX);
-    g_assert_cmpuint(admission_delay_bound_ns(c, "plain", "up"), ==,
-                     UINT64_MAX);
-    g_assert_cmpuint(admission_delay_bound_ns(c, "a", "nowhere"), ==,
-                     UINT64_MAX);
+    g_assert_cmpuint(a_ns, >=, 123680 + 50000);
+    g_assert_cmpuint(a_ns, <=, 123680 + 50000 + SWITCH_AHEAD_NS + 10);
+    g_assert_cmpuint(bound_ns(c, "slow", "a"), ==, UINT64_MAX);
+    g_assert_cmpuint(bound_ns(c, "up", "plain"), ==, UINT64_MAX);
+    g_assert_cmpuint(bound_ns(c, "plain", "a"), ==, UINT64_MAX);
+    g_assert_cmpuint(bound_ns(c, "a", "a"), ==, UINT64_MAX);
+}
+
+/* What is shown is what was promised: with the tag that is put in. */
+static void test_shown(void)
+{
+    g_autoptr(DaemonConfig) plain = parse(
+        UPLINK("rate-bps=100M\n")
+        RT("a", "deadline-us=2000\nperiod-us=1000\nmax-frame-bytes=500\n"));
+    g_autoptr(DaemonConfig) tagged = parse(
+        UPLINK("rate-bps=100M\n")
+        RT("a", "deadline-us=2000\nperiod-us=1000\nmax-frame-bytes=500\n"
+           "vlan=7\n"));
+    const ConfigPort *up = daemon_config_find_port(plain, "up");
+    uint32_t ppm = admission_promised_ppm(plain, up);
+
+    /* 4 bytes in 1 ms of 100 Mbit/s. */
+    g_assert_cmpuint(ppm, >, 0);
+    g_assert_cmpuint(admission_promised_ppm(
+                         tagged, daemon_config_find_port(tagged, "up")), ==,
+                     ppm + 320);
+    g_assert_true(admission_promises(plain, up,
+                                     daemon_config_find_port(plain, "a")));
+    g_assert_false(admission_promises(plain, up, up));
+    g_assert_cmpuint(admission_guarantees(plain, up).bps, ==, 0);
 }
 
 /* -- Guarantees ------------------------------------------------------------ */
@@ -241,6 +272,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-admission/frames-per-second",
                     test_frames_per_second);
     g_test_add_func("/vus-admission/bound", test_bound);
+    g_test_add_func("/vus-admission/shown", test_shown);
     g_test_add_func("/vus-admission/guarantees", test_guarantees);
     g_test_add_func("/vus-admission/tenants", test_tenants);
     g_test_add_func("/vus-admission/received", test_received);
