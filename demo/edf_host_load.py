@@ -19,7 +19,6 @@ Threads: none.
 """
 
 import os
-import socket
 
 import rtguest
 from rtguest import vus
@@ -64,20 +63,11 @@ FLOWS = RT_FLOWS + BULK_FLOWS
 SENDERS = {'realtime': RT_FLOWS, **{f.name: (f,) for f in BULK_FLOWS}}
 
 
-def _free_tcp_port():
-    """Free until somebody else takes it, who would have to be quick."""
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
-
-
 class Bed:
     """The daemon and its guests; use it in "with"."""
 
     def __init__(self, directory):
-        self.metrics_port = _free_tcp_port()
-        self.daemon = vus.Daemon(directory, '--idle-us', '0', '--metrics',
-                                 str(self.metrics_port))
+        self.daemon = vus.Daemon(directory, '--idle-us', '0')
         self.host_jitter_us = HOST_JITTER_US[rtguest.accelerator()]
         self._guests = {}
         self._add_ports()

@@ -5,8 +5,6 @@ guests, saw.
 Threads: WorkerWait has one of its own.
 """
 
-import http.client
-import re
 import statistics
 import threading
 import time
@@ -123,23 +121,6 @@ def _sample_waiting(daemon, progress):
     return statistics.median(samples)
 
 
-def _delay(bed, flow, out):
-    """The histogram of queueing delay, with all that is known of it: "seen" is
-    {ns: frames that took no longer}."""
-    web = http.client.HTTPConnection('127.0.0.1', bed.metrics_port,
-                                     timeout=TIMEOUT_S)
-    web.request('GET', '/metrics')
-    text = web.getresponse().read().decode()
-    web.close()
-    buckets = re.findall('^vus_deadline_queueing_seconds_bucket'
-                         rf'{{port="{flow.name}",le="([\d.]+)"}} (\d+)$', text,
-                         re.MULTILINE)
-    count = out['counters']
-    return {**out['queueing-delay'], 'seen': {
-        **{float(edge_s) * 1e9: int(pkts) for edge_s, pkts in buckets},
-        flow.deadline_us * 1000: count['sent'] - count['late']}}
-
-
 def _flow_row(result, flow, bed, probe, received):
     taken = bed.daemon.stats(flow.name)['ingress-pkts']
     row = {
@@ -161,7 +142,7 @@ def _flow_row(result, flow, bed, probe, received):
         row.update(measure.delay_figures(out['queueing-delay']))
         row.update(measure.rt_figures(
             flow, out['counters'], bed.promised_us[flow.name], probe))
-        result.delay[flow.name] = _delay(bed, flow, out)
+        result.delay[flow.name] = out['queueing-delay']
     result.rows.append(row)
 
 

@@ -4,7 +4,6 @@
 Threads: none.
 """
 
-from itertools import accumulate
 
 import edf_host_load as host
 import report
@@ -75,25 +74,9 @@ class Summary(report.Summary):
         return broken
 
 
-def _known_points(delay):
-    """All that the daemon says of a histogram, in ms and per cent."""
-    points = [(delay['p50-ns'], 50), (delay['p99-ns'], 99),
-              (delay['p999-ns'], 99.9), (delay['max-ns'], 100)]
-    points += [(ns, 100 * pkts / delay['count'])
-               for ns, pkts in delay['seen'].items() if ns < delay['max-ns']]
-    # The last one where nobody is, and from there on.
-    points.sort()
-    empty = sum(percent == 0 for _, percent in points)
-    points = points[max(0, empty - 1):]
-    return ([ns / 1e6 for ns, _ in points],
-            # Percentiles are rounded up to the next bucket's edge.
-            list(accumulate((percent for _, percent in points), max)))
-
-
 def plot(results):
     """Path of the picture, or None."""
     fifo = next(r for r in results if r.policy == 'fifo')
     return report.plot(
         'demo-edf-host', results, 'port', 'FIFO, about '
-        f'{fifo.waiting_pkts:.0f} frames waiting', _known_points, 'o',
-        'frames, % (known at the marks)')
+        f'{fifo.waiting_pkts:.0f} frames waiting')

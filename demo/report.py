@@ -183,14 +183,11 @@ def _cdf(histogram):
     return [x_ms[0], *x_ms], [0, *y_percent]
 
 
-def plot(target, results, link, fifo_title, cdf=_cdf, marker=None,
-         y_title='frames, %'):
+def plot(target, results, link, fifo_title):
     """CDF of the queueing delay; path of the picture, or None with no
     matplotlib on this machine.
 
     @link: what frames wait for
-    @cdf: makes (x in ms, y in per cent) of what Result.delay has
-    @marker: of each point of that, which is then all that is known
     """
     try:
         import matplotlib
@@ -210,9 +207,7 @@ def plot(target, results, link, fifo_title, cdf=_cdf, marker=None,
         for row in (r for r in result.rows if r['deadline_us']):
             colour, line = styles[row['flow']]
             deadline_ms = row['deadline_us'] / 1e3
-            axis.plot(*cdf(result.delay[row['flow']]), marker=marker,
-                      markersize=4,
-                      drawstyle='default' if marker else 'steps-post',
+            axis.plot(*_cdf(result.delay[row['flow']]), drawstyle='steps-post',
                       color=colour, linestyle=line, linewidth=2,
                       label=f"{row['flow']}: {row['missed_pkts']} of "
                             f"{row['received_pkts']} missed")
@@ -224,7 +219,7 @@ def plot(target, results, link, fifo_title, cdf=_cdf, marker=None,
                       bbox={'color': 'white', 'alpha': 0.8, 'pad': 1})
         axis.set_xscale('log')
         axis.set_ylim(-2, 102)
-        axis.set_ylabel(y_title)
+        axis.set_ylabel('frames, %')
         axis.set_title(titles[result.policy], loc='left')
         axis.grid(True, which='major', alpha=0.3)
         axis.legend(loc='lower right', bbox_to_anchor=(1, 1), ncols=3,

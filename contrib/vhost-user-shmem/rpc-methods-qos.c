@@ -164,7 +164,25 @@ static JsonArray *show_drops(const RtCounters *n)
     return all;
 }
 
-static JsonObject *show_hist(const RtHist *h)
+/* Those that are not empty. */
+static JsonArray *show_buckets(const RtHist *h)
+{
+    JsonArray *all = json_array_new();
+
+    for (unsigned i = 0; i < RT_HIST_BUCKETS; i++) {
+        JsonObject *shown;
+
+        if (h->buckets[i] > 0) {
+            shown = json_object_new();
+            rpc_set_number(shown, "le-ns", rt_hist_bucket_top_ns(i));
+            rpc_set_number(shown, "count", h->buckets[i]);
+            json_array_add_object_element(all, shown);
+        }
+    }
+    return all;
+}
+
+static JsonObject *show_hist(const RtHist *h, bool buckets)
 {
     JsonObject *shown = json_object_new();
 
@@ -173,6 +191,9 @@ static JsonObject *show_hist(const RtHist *h)
     rpc_set_number(shown, "p99-ns", rt_hist_percentile_ns(h, 990000));
     rpc_set_number(shown, "p999-ns", rt_hist_percentile_ns(h, 999000));
     rpc_set_number(shown, "max-ns", h->max_ns);
+    if (buckets) {
+        json_object_set_array_member(shown, "buckets", show_buckets(h));
+    }
     return shown;
 }
 
@@ -215,7 +236,8 @@ static void show_contract(JsonObject *shown, const DaemonConfig *c,
 }
 
 static JsonObject *show_endpoint(const DaemonConfig *c, Port *p,
-                                 const RtEndpoint *ep, bool bounds)
+                                 const RtEndpoint *ep, bool bounds,
+                                 bool buckets)
 {
     const ConfigPort *port = daemon_config_find_port(c, port_name(p));
     JsonObject *shown = json_object_new();
@@ -230,9 +252,9 @@ static JsonObject *show_endpoint(const DaemonConfig *c, Port *p,
     json_object_set_array_member(shown, "counters", show_counters(&ep->n));
     json_object_set_array_member(shown, "drops", show_drops(&ep->n));
     json_object_set_object_member(shown, "queueing-delay",
-                                  show_hist(&ep->queueing));
+                                  show_hist(&ep->queueing, buckets));
     json_object_set_object_member(shown, "transit-delay",
-                                  show_hist(&ep->transit));
+                                  show_hist(&ep->transit, buckets));
     return shown;
 }
 
@@ -256,7 +278,8 @@ JsonNode *rpc_qos_deadlines(void *opaque, JsonObject *params, GError **error)
             switch_port_endpoint(context->sw, p, &ep)) {
             json_array_add_object_element(
                 all, show_endpoint(c, p, &ep,
-                                   rpc_boolean(params, "bounds", true)));
+                                   rpc_boolean(params, "bounds", true),
+                                   rpc_boolean(params, "buckets", false)));
         }
     }
     return rpc_array(all);

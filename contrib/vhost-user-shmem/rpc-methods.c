@@ -300,7 +300,9 @@ static const RpcMethod methods[] = {
       rpc_qos_links, { BOUNDS } },
     { "qos.deadlines", "Deadlines: contract, counters, delays.",
       rpc_qos_deadlines, {
-          PORT_OR_ALL("name", "only of this port"), BOUNDS } },
+          PORT_OR_ALL("name", "only of this port"), BOUNDS,
+          { "buckets", RPC_BOOLEAN,
+            .help = "true: with all of each histogram" } } },
     { "contract.register", "What a NIC declares, as long as this connection "
       "lives.", rpc_contract_register, {
           { "port", RPC_STRING, .required = true,

@@ -277,15 +277,26 @@ static void test_deadlines(void)
 
 static int64_t sent_by(Bed *bed, const char *port)
 {
-    g_autofree char *params = g_strdup_printf("[\"%s\"]", port);
+    g_autofree char *params = g_strdup_printf("[\"%s\",true,true]", port);
     g_autoptr(JsonObject) answer = call(bed, "qos.deadlines", params);
     JsonArray *ports = json_object_get_array_member(answer, "result");
     JsonObject *one = json_array_get_object_element(ports, 0);
     JsonObject *delay = json_object_get_object_member(one, "queueing-delay");
+    JsonArray *buckets = json_object_get_array_member(delay, "buckets");
     JsonObject *sent = json_array_get_object_element(
         json_object_get_array_member(one, "counters"), 0);
-    int64_t n = json_object_get_int_member(sent, "value");
+    int64_t n = json_object_get_int_member(sent, "value"), sum = 0;
+    int64_t last_ns = -1;
 
+    for (unsigned i = 0; i < json_array_get_length(buckets); i++) {
+        JsonObject *b = json_array_get_object_element(buckets, i);
+
+        g_assert_cmpint(json_object_get_int_member(b, "count"), >, 0);
+        g_assert_cmpint(json_object_get_int_member(b, "le-ns"), >, last_ns);
+        last_ns = json_object_get_int_member(b, "le-ns");
+        sum += json_object_get_int_member(b, "count");
+    }
+    g_assert_cmpint(sum, ==, n);
     g_assert_cmpstr(json_object_get_string_member(sent, "name"), ==, "sent");
     if (n == 0) {
         g_assert_cmpint(json_object_get_int_member(delay, "max-ns"), ==, 0);
@@ -300,6 +311,7 @@ static int64_t sent_by(Bed *bed, const char *port)
         g_assert_cmpint(p50_ns, <=, p99_ns);
         g_assert_cmpint(p99_ns, <=, p999_ns);
         g_assert_cmpint(p999_ns, <=, max_ns);
+        g_assert_cmpint(max_ns, <=, last_ns);
     }
     return n;
 }

@@ -243,7 +243,7 @@ class Daemon:
 
     def deadlines(self, name):
         """What became of the deadlines of a port, counters as a dict."""
-        port, = self.call('qos.deadlines', name=name)
+        port, = self.call('qos.deadlines', name=name, buckets=True)
         for key in ('counters', 'drops'):
             port[key] = {c['name']: c['value'] for c in port[key]}
         return port
