@@ -140,14 +140,16 @@ void decide(Datapath *dp, const Port *in, const Frame *f, FlowAction *action)
     out = datapath_port(dp, port);
     if (port == in->id) {
         drop(action, DROP_NOWHERE);
-    } else if (!out) {
-        drop(action, DROP_DOWN);
-        action->once = true;
     } else {
-        TagChange tag = flood_tag_change(out, vlan, tagged, vid);
+        TagChange tag = out ? flood_tag_change(out, vlan, tagged, vid)
+                            : TAG_KEEP;
 
+        /* To a port that is not there, too: that counts what it has lost. */
         add_out(action, port, tag);
         add_mirrors(action, in, TAG_KEEP);
-        add_mirrors(action, out, tag);
+        if (out) {
+            add_mirrors(action, out, tag);
+        }
+        action->once = !out;
     }
 }

@@ -109,6 +109,12 @@ class Lifecycle(vus.DaemonTest):
 
     def test_stopped(self):
         """A guest that stands still for a while."""
+        for vlan, kind in enumerate(KINDS, 1):
+            # The flood goes on, and to it only, while it does not answer.
+            self.one.neighbour(self.one.interface(MACS[kind][0]),
+                               IPS[kind][1], MACS[kind][1])
+            self.vus.call('fdb.set', mac=MACS[kind][1], vlan=vlan,
+                          port=f'{kind}-2')
         self.flood()
         for _ in range(ROUNDS):
             self.two.qmp.cmd('stop')

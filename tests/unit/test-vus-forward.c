@@ -217,8 +217,13 @@ static void test_down(void)
     bed->dp.port[1] = NULL;
     add(bed, 11, 10, -1);
     forward(bed, 0);
+    /* Whether its flow is still known or not. */
+    datapath_new_generation(&bed->dp);
+    add(bed, 11, 10, -1);
+    forward(bed, 0);
     g_assert_cmpuint(bed->noted[1].n, ==, 0);
-    g_assert_cmpuint(bed->fw->counters[1].drops[DROP_DOWN], ==, 2);
+    g_assert_cmpuint(bed->fw->counters[1].drops[DROP_DOWN], ==, 3);
+    g_assert_cmpuint(bed->fw->counters[0].drops[DROP_DOWN], ==, 0);
     bed_free(bed);
 }
 
