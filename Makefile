@@ -12,7 +12,8 @@ Q := $(if $(V),,@)
 
 # build/config.mk is what ./configure makes last; make runs it first when it
 # is missing, or older than what ./configure reads.
-ifneq ($(filter-out help clean distclean,$(or $(MAKECMDGOALS),all)),)
+no_config := help clean distclean deb deb-vhost-user-shmem check-deb
+ifneq ($(filter-out $(no_config),$(or $(MAKECMDGOALS),all)),)
 include build/config.mk
 endif
 
@@ -49,7 +50,7 @@ functional := 'functional:600:tests/functional/test_*.py'
 export QTEST_QEMU_BINARY := $(CURDIR)/build/qemu/qemu-system-x86_64
 export QTEST_QEMU_IMG := $(CURDIR)/build/qemu/qemu-img
 
-run_tap = $(PYTHON) tests/run-tap $(if $(V),--verbose)
+run_tap = $(or $(PYTHON),python3) tests/run-tap $(if $(V),--verbose)
 
 .PHONY: check check-unit check-qtest check-functional check-slow
 check: all
@@ -107,6 +108,21 @@ demo-switch: all
 demo-video: all
 	$(Q)$(PYTHON) demo/video.py
 
+# -- Debian packages -------------------------------------------------------
+
+# Results: build/deb/*.deb.  They are built in a copy, and ./configure is run
+# there: what is in build/ stays as it is.
+.PHONY: deb deb-vhost-user-shmem check-deb
+deb:
+	$(Q)V=$(V) debian/make-deb $(jobs)
+
+deb-vhost-user-shmem:
+	$(Q)V=$(V) debian/make-deb --no-qemu $(jobs)
+
+# Of the packages as they are in build/deb.  As root.
+check-deb:
+	$(Q)$(run_tap) 'packages:1800:tests/packages/test_*.py'
+
 # -- Install and clean -----------------------------------------------------
 
 .PHONY: install clean distclean
@@ -128,7 +144,7 @@ clean:
 	$(Q)if [ -e build/optionrom/config.mak ]; then \
 	    $(MAKE) -C build/optionrom clean; \
 	fi
-	$(Q)rm -rf build/results build/guest
+	$(Q)rm -rf build/results build/guest build/deb
 
 distclean:
 	rm -rf build
@@ -154,6 +170,9 @@ help:
 	@echo '  demo-switch       two guests through vhost-user-shmem, which is killed'
 	@echo '  demo-video        a film beside a flood, with and without EDF'
 	@echo '  install           to the --prefix of ./configure; DESTDIR=DIR'
+	@echo '  deb               Debian packages, in build/deb'
+	@echo '  deb-vhost-user-shmem  only that one, without QEMU: a minute'
+	@echo '  check-deb         installs, uses and purges them (root, slow)'
 	@echo '  clean             delete what was built, keep downloads'
 	@echo '  distclean         delete build/, downloads included'
 	@echo 'Options for the build, --help: ./configure'
