@@ -142,6 +142,21 @@ static char *get_metrics(const DaemonConfig *c)
     return c->metrics_port ? g_strdup_printf("%u", c->metrics_port) : NULL;
 }
 
+static bool set_sandbox(DaemonConfig *c, const char *value, GError **error)
+{
+    if (!sandbox_mode_parse(value, &c->sw.sandbox)) {
+        CONFIG_ERROR(error, "auto, on, log or off is expected");
+        return false;
+    }
+    return true;
+}
+
+static char *get_sandbox(const DaemonConfig *c)
+{
+    return c->sw.sandbox == SANDBOX_AUTO ? NULL :
+           g_strdup(sandbox_mode_name(c->sw.sandbox));
+}
+
 typedef struct Word {
     DaemonWord shown;
     /* Numbers: where, and from what to what.  Others: what sets and gets. */
@@ -178,6 +193,10 @@ static const Word words[] = {
         "what is counted, for Prometheus, at this TCP port of the loopback; "
         "0: not" },
       .set = set_metrics, .get = get_metrics },
+    { { "sandbox", "MODE",
+        "refuse system calls that no thread needs: auto (if the kernel can), "
+        "on, log, off" },
+      .set = set_sandbox, .get = get_sandbox },
 };
 
 static const Word *find_word(const char *key)

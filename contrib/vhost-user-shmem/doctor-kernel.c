@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How the kernel takes a CPU from a thread, tells the time and runs guests.
+ * How the kernel takes a CPU from a thread, tells the time and runs guests; and
+ * what it does for the daemon's threads.
  *
  * Threads: as in doctor.h.
  */
@@ -292,10 +293,95 @@ static void look_at_kvm(Doctor *d)
     }
 }
 
+/* -- The sandbox ----------------------------------------------------------- */
+
+/* How many filters the kernel has for a thread of the daemon. */
+static bool read_filters(const Doctor *d, const char *tid, uint64_t *filters)
+{
+    static const char key[] = "\nSeccomp_filters:";
+    g_autofree char *status = doctor_read(d, "/proc/%u/task/%s/status",
+                                          d->daemon->pid, tid);
+    const char *at = status ? strstr(status, key) : NULL;
+
+    *filters = at ? g_ascii_strtoull(at + strlen(key), NULL, 10) : 0;
+    return at;
+}
+
+/* Has each worker one more than the control thread?  (A service manager gives
+ * all the same.)  False: that cannot be seen. */
+static bool read_sandbox(const Doctor *d, bool *on)
+{
+    g_autofree char *control = g_strdup_printf("%u", d->daemon->pid);
+    g_autofree char *path = g_strdup_printf("/proc/%s/task", control);
+    g_autoptr(GPtrArray) tids = doctor_list(d, path);
+    uint64_t common, filters;
+    unsigned workers = 0;
+
+    *on = true;
+    if (!read_filters(d, control, &common)) {
+        return false;
+    }
+    for (unsigned i = 0; i < tids->len; i++) {
+        const char *tid = g_ptr_array_index(tids, i);
+        g_autofree char *comm = doctor_read(d, "%s/%s/comm", path, tid);
+
+        if (comm && g_str_has_prefix(comm, "worker-") &&
+            read_filters(d, tid, &filters)) {
+            *on &= filters > common;
+            workers++;
+        }
+    }
+    return workers > 0;
+}
+
+static void say_unconfined(const Doctor *d, DoctorPoint *p)
+{
+    SandboxMode mode = d->daemon->cfg->sandbox;
+
+    p->cost = g_strdup("no time, but whoever takes over a thread of the daemon "
+                       "may ask the kernel for anything");
+    if (mode == SANDBOX_OFF || mode == SANDBOX_LOG) {
+        doctor_found(p, DOCTOR_NOTE, "sandbox=%s", sandbox_mode_name(mode));
+        p->advice = g_strdup_printf("start the daemon without sandbox=%s",
+                                    sandbox_mode_name(mode));
+    } else {
+        doctor_found(p, DOCTOR_NOTE, "sandbox=%s, and workers have no filter "
+                     "of their own", sandbox_mode_name(mode));
+        p->advice = g_strdup("the daemon's log says why; with sandbox=on it "
+                             "does not start without");
+    }
+}
+
+static void look_at_sandbox(Doctor *d)
+{
+    DoctorPoint *p = doctor_point(d, GROUP, "sandbox");
+    g_autofree char *actions = doctor_read(
+        d, "/proc/sys/kernel/seccomp/actions_avail");
+    bool on;
+
+    if (d->daemon->silent) {
+        doctor_found(p, actions ? DOCTOR_OK : DOCTOR_UNKNOWN, "%s", actions
+                     ? "this kernel can refuse system calls"
+                     : "/proc/sys/kernel/seccomp cannot be read");
+    } else if (d->daemon->cfg->sandbox == SANDBOX_OFF ||
+               d->daemon->cfg->sandbox == SANDBOX_LOG) {
+        say_unconfined(d, p);
+    } else if (!read_sandbox(d, &on)) {
+        doctor_found(p, DOCTOR_UNKNOWN, "/proc/%u/task does not show it",
+                     d->daemon->pid);
+    } else if (on) {
+        doctor_found(p, DOCTOR_OK, "on: system calls that a thread does not "
+                     "need are refused");
+    } else {
+        say_unconfined(d, p);
+    }
+}
+
 void doctor_look_at_kernel(Doctor *d)
 {
     look_at_preemption(d);
     look_at_throttling(d);
     look_at_clock(d);
     look_at_kvm(d);
+    look_at_sandbox(d);
 }

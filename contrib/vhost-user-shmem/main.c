@@ -180,10 +180,14 @@ static void tell_ready(void)
     }
 }
 
-/* It has its workers then, and nobody starts a thread any more. */
+/*
+ * Metrics have their sockets, and nobody is served yet.  When it has its
+ * workers nobody gets a priority any more.
+ */
 static Switch *start_switch(const SwitchConfig *cfg, GError **error)
 {
-    Switch *sw = switch_new(cfg, error);
+    Switch *sw = sandbox_confine_process(cfg->sandbox, error)
+                 ? switch_new(cfg, error) : NULL;
 
     if (sw && !privileges_shed(true, false, error)) {
         switch_free(sw);

@@ -39,7 +39,12 @@ bool privileges_shed(bool for_ports, bool real_time, GError **error)
                     "privileges cannot be given up: %s", g_strerror(errno));
         return false;
     }
-    capng_get_caps_process();
+    if (capng_get_caps_process() < 0) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "privileges "
+                    "cannot be given up: they cannot be read; is /proc "
+                    "mounted?");
+        return false;
+    }
     if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP)) {
         what |= CAPNG_SELECT_BOUNDS;
     }

@@ -37,6 +37,7 @@ void switch_config_init(SwitchConfig *cfg)
         .idle_us = 200,
         .fdb_age_s = 300,
         .fdb_max = 8192,
+        .sandbox = SANDBOX_AUTO,
     };
 }
 

@@ -11,6 +11,7 @@
 #include "drops.h"
 #include "fdb.h"
 #include "port-settings.h"
+#include "sandbox.h"
 #include "tenant-settings.h"
 
 typedef struct Switch Switch;
@@ -25,6 +26,7 @@ typedef struct SwitchConfig {
     unsigned fdb_age_s;         /* forget an address that was silent so long */
     unsigned fdb_max;           /* addresses, at most */
     char *state_dir;            /* NULL: packed rings do not outlive a crash */
+    SandboxMode sandbox;        /* begun by who makes the switch, before it */
 } SwitchConfig;
 
 #define SWITCH_MAX_WORKERS 16

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "privileges.h"
+#include "sandbox.h"
 #include "worker-impl.h"
 
 /* -- The thread ------------------------------------------------------------ */
@@ -15,7 +16,8 @@ static void shed_privileges(void)
 {
     g_autoptr(GError) error = NULL;
 
-    if (!privileges_shed(false, false, &error)) {
+    if (!privileges_shed(false, false, &error) ||
+        !sandbox_confine_worker(&error)) {
         g_warning("a worker: %s", error->message);
     }
 }

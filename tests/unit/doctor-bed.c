@@ -25,6 +25,10 @@ const File tuned[] = {
     { "/dev/cpu_dma_latency", "????" },
     { "/proc/77/limits", "Max locked memory  unlimited  unlimited  bytes" },
     { "/proc/77/status", "Name:\tvus\nCapEff:\t0000000000000000" },
+    { "/proc/77/task/77/comm", "vhost-user-shme" },
+    { "/proc/77/task/77/status", "Name:\tvus\nSeccomp_filters:\t3" },
+    { "/proc/77/task/78/comm", "worker-0" },
+    { "/proc/77/task/78/status", "Name:\tvus\nSeccomp_filters:\t4" },
     { "/proc/77/numa_maps", MEMFD "huge N0=512 kernelpagesize_kB=2048" },
     { "/proc/cmdline", "quiet nohz_full=2-3 rcu_nocbs=2-3" },
     { "/proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu constant_tsc cat_l3\n" },
@@ -36,6 +40,7 @@ const File tuned[] = {
     { "/proc/irq/24/effective_affinity_list", "1" },
     { "/proc/mounts", "resctrl /sys/fs/resctrl resctrl rw 0 0" },
     { "/proc/sys/kernel/osrelease", "6.1.0-18-rt" },
+    { "/proc/sys/kernel/seccomp/actions_avail", "kill_process errno log allow" },
     { "/proc/sys/kernel/sched_rt_period_us", "1000000" },
     { "/proc/sys/kernel/sched_rt_runtime_us", "-1" },
     { "/proc/version", "Linux version 6.1.0 #1 SMP PREEMPT_RT Debian" },
@@ -114,6 +119,7 @@ char *tree_tuned(void)
 
 static const SwitchConfig pinned = {
     .workers = 2, .cpus = 2, .cpu = { 2, 3 }, .rt_priority = 50,
+    .sandbox = SANDBOX_AUTO,
 };
 
 const DoctorDaemon running = { NULL, 77, &pinned };

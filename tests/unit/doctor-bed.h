@@ -41,7 +41,7 @@ extern const DoctorDaemon silent;
 
 /* -- Points ---------------------------------------------------------------- */
 
-#define POINTS 19
+#define POINTS 20
 
 /* doctor_look(), and that what holds for every point of every host does. */
 GPtrArray *look(const char *root, const DoctorDaemon *daemon);

@@ -122,6 +122,12 @@ static void test_one_flaw(void)
           DOCTOR_NOTE, "a virtual machine itself" },
         { { "/dev/kvm", NULL }, "kvm", DOCTOR_COSTS, "10 to 50 times slower" },
         { { NODE "/online", NULL }, "numa", DOCTOR_UNKNOWN, NODE "/online" },
+        { { "/proc/77/task/78/status", "Name:\tvus\nSeccomp_filters:\t3" },
+          "sandbox", DOCTOR_NOTE, "sandbox=auto, and workers have no filter" },
+        { { "/proc/77/task/78/comm", "gmain" }, "sandbox", DOCTOR_UNKNOWN,
+          "/proc/77/task" },
+        { { "/proc/77/task/77/status", NULL }, "sandbox", DOCTOR_UNKNOWN,
+          "/proc/77/task" },
     };
     char *root = tree_tuned();
 
@@ -277,6 +283,7 @@ static void test_nodes(void)
 static void test_daemons(void)
 {
     const SwitchConfig loose = { .workers = 1 };
+    const SwitchConfig watched = { .workers = 1, .sandbox = SANDBOX_LOG };
     const SwitchConfig crowd = { .workers = 3, .cpus = 2, .cpu = { 2, 3 } };
     const SwitchConfig few = { .workers = 1, .cpus = 2, .cpu = { 3, 2 } };
     const SwitchConfig every = { .workers = 4, .cpus = 4, .cpu = { 0, 1, 2, 3 },
@@ -289,6 +296,8 @@ static void test_daemons(void)
     } daemons[] = {
         { &loose, "pinning", DOCTOR_COSTS, "with --cpus 2-3" },
         { &loose, "rt-throttling", DOCTOR_OK, "rt-priority=0" },
+        { &loose, "sandbox", DOCTOR_NOTE, "without sandbox=off" },
+        { &watched, "sandbox", DOCTOR_NOTE, "sandbox=log" },
         { &crowd, "pinning", DOCTOR_COSTS, "3 workers share CPUs 2-3" },
         { &few, "pinning", DOCTOR_OK, "1 worker on CPU 3" },
         { &every, "isolcpus", DOCTOR_COSTS, "the workers have all CPUs" },
@@ -309,6 +318,7 @@ static void test_daemons(void)
     assert_says(find(points, "pinning"), DOCTOR_UNKNOWN,
                 "nobody answers. So this is about CPUs 2-3, which are set");
     assert_says(find(points, "isolcpus"), DOCTOR_OK, "CPUs 2-3");
+    assert_says(find(points, "sandbox"), DOCTOR_OK, "this kernel can");
     g_ptr_array_unref(points);
     put(root, CPU "/isolated", "");
     put(root, "/proc/sys/kernel/sched_rt_runtime_us", "950000");
@@ -439,7 +449,7 @@ static void test_output(void)
                             "performance\n"));
     g_assert_nonnull(strstr(text, "             run          echo 1024 > \\\n"
                             "                          /sys/kernel/mm/"));
-    g_assert_nonnull(strstr(text, "\n19 points: "));
+    g_assert_nonnull(strstr(text, "\n20 points: "));
     json = VUSCTL(0, "doctor", root, "--json");
     node = json_from_string(json, NULL);
     all = json_node_get_array(node);
