@@ -26,10 +26,22 @@ static bool is_allowed_mac(const PortSettings *s, const uint8_t *mac)
     return s->macs == 0;
 }
 
-static void drop(FlowAction *action, Drop reason)
+/* It counts at the port that it came from. */
+static void drop(FlowAction *action, const Port *in, Drop reason)
 {
     action->kind = FLOW_DROP;
     action->drop = reason;
+    action->out[0] = in->id;
+}
+
+/* It counts there.  Until that is ready again, as anything else, too: nobody
+ * knows how it will be, what VLANs it has, who shows it. */
+static void drop_down(FlowAction *action, unsigned port)
+{
+    action->kind = FLOW_DROP;
+    action->drop = DROP_DOWN;
+    action->out[0] = port;
+    action->once = true;
 }
 
 /* Once for each port, whoever asks. */
@@ -71,7 +83,7 @@ static void decide_peer(Datapath *dp, const Port *in, FlowAction *action)
     const Port *out;
 
     if (in->peer < 0) {
-        drop(action, DROP_DOWN);
+        drop(action, in, DROP_DOWN);
         return;
     }
     out = datapath_port(dp, in->peer);
@@ -96,15 +108,15 @@ void decide(Datapath *dp, const Port *in, const Frame *f, FlowAction *action)
 
     *action = (FlowAction) { .kind = FLOW_OUT };
     if (in->mirrors) {
-        drop(action, DROP_MIRROR);
+        drop(action, in, DROP_MIRROR);
         return;
     }
     if (is_group(from) && in->peer == -1) {
-        drop(action, DROP_SOURCE);
+        drop(action, in, DROP_SOURCE);
         return;
     }
     if (!is_allowed_mac(&in->settings, from)) {
-        drop(action, DROP_SPOOF_MAC);
+        drop(action, in, DROP_SPOOF_MAC);
         return;
     }
     if (in->peer != -1) {
@@ -113,7 +125,7 @@ void decide(Datapath *dp, const Port *in, const Frame *f, FlowAction *action)
     }
     vlan = classify(in, tagged, vid);
     if (vlan < 0) {
-        drop(action, DROP_VLAN);
+        drop(action, in, DROP_VLAN);
         return;
     }
     action->vlan = vlan;
@@ -123,7 +135,7 @@ void decide(Datapath *dp, const Port *in, const Frame *f, FlowAction *action)
         datapath_new_generation(dp);
     }
     if (is_link_local(to)) {
-        drop(action, DROP_LINK_LOCAL);
+        drop(action, in, DROP_LINK_LOCAL);
         return;
     }
     if (is_group(to)) {
@@ -139,17 +151,14 @@ void decide(Datapath *dp, const Port *in, const Frame *f, FlowAction *action)
     }
     out = datapath_port(dp, port);
     if (port == in->id) {
-        drop(action, DROP_NOWHERE);
+        drop(action, in, DROP_NOWHERE);
+    } else if (!out) {
+        drop_down(action, port);
     } else {
-        TagChange tag = out ? flood_tag_change(out, vlan, tagged, vid)
-                            : TAG_KEEP;
+        TagChange tag = flood_tag_change(out, vlan, tagged, vid);
 
-        /* To a port that is not there, too: that counts what it has lost. */
         add_out(action, port, tag);
         add_mirrors(action, in, TAG_KEEP);
-        if (out) {
-            add_mirrors(action, out, tag);
-        }
-        action->once = !out;
+        add_mirrors(action, out, tag);
     }
 }

@@ -49,7 +49,8 @@ typedef struct FlowAction {
     bool once;                      /* not to be kept */
     uint16_t vlan;                  /* 0: untagged */
     uint8_t tag[FLOW_MAX_OUTS];     /* TagChange */
-    uint16_t out[FLOW_MAX_OUTS];    /* ids of ports */
+    uint16_t out[FLOW_MAX_OUTS];    /* ids of ports; of FLOW_DROP the first is
+                                     * where it counts */
 } FlowAction;
 
 typedef struct FlowSlot {

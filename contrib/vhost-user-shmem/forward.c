@@ -192,7 +192,7 @@ static void act(Forwarder *fw, const Port *in, unsigned i,
         flood(fw, in, i, action->vlan);
         break;
     case FLOW_DROP:
-        counter_add(&fw->counters[in->id].drops[action->drop], 1);
+        counter_add(&fw->counters[action->out[0]].drops[action->drop], 1);
         break;
     }
 }

@@ -133,6 +133,7 @@ static const SandboxCheck control_checks[] = {
     ONLY("ioctl", IS(1, TUNSETVNETLE)),
     ONLY("ioctl", IS(1, TUNSETOFFLOAD)),
     ONLY("ioctl", IS(1, TCGETS)),
+    ONLY("ioctl", IS(1, TCGETS2)),
 
     /* The XDP program and its map, and libbpf's look at what the kernel can;
      * none of anybody else. */

@@ -32,6 +32,7 @@
 
 /* Written once, before there is a worker; empty: nobody is confined. */
 static struct sock_fprog worker_filter;
+static bool worker_must;                /* sandbox=on */
 
 /* -- Modes ----------------------------------------------------------------- */
 
@@ -258,6 +259,7 @@ static bool confine(SandboxMode mode, GError **error)
     g_free(control.filter);
     if (done) {
         worker_filter = worker;
+        worker_must = mode == SANDBOX_ON;
     } else {
         g_free(worker.filter);
     }
@@ -291,5 +293,17 @@ bool sandbox_confine_process(SandboxMode mode, GError **error)
 
 bool sandbox_confine_worker(GError **error)
 {
-    return worker_filter.len == 0 || load(&worker_filter, LOAD_FLAGS, error);
+    g_autoptr(GError) reason = NULL;
+
+    if (worker_filter.len == 0 ||
+        load(&worker_filter, LOAD_FLAGS, &reason)) {
+        return true;
+    }
+    if (worker_must) {
+        FAILED(error, "sandbox=on cannot be: %s. Leave it out to do without",
+               reason->message);
+        return false;
+    }
+    g_warning("a worker has no sandbox of its own: %s", reason->message);
+    return true;
 }

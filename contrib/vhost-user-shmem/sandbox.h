@@ -37,7 +37,8 @@ bool sandbox_mode_parse(const char *text, SandboxMode *mode);
  * set: it cannot be. */
 bool sandbox_confine_process(SandboxMode mode, GError **error);
 
-/* The thread that calls it, as a worker, if the process is confined. */
+/* The thread that calls it, as a worker, if the process is confined.  False with
+ * @error set: it cannot be, and has to; if it need not, there is a warning. */
 bool sandbox_confine_worker(GError **error);
 
 #endif

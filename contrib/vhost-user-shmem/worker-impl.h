@@ -48,6 +48,7 @@ struct Worker {
     Sleeper sleeper;
     pthread_t thread;
     sem_t begun;                    /* it has what it keeps, and no more */
+    GError *refused;                /* before that: it does not begin */
 
     /* Written by the control thread; atomic. */
     bool stop;

@@ -210,9 +210,11 @@ static unsigned poll_queues(Worker *w)
                                      INGRESS_BURST);
 
         if (taken > 0) {
-            found += taken;
-            found += serve_urgent(w);
-            found += serve_links(w);
+            found += taken + serve_links(w);
+            taken = serve_urgent(w);
+            if (taken > 0) {
+                found += taken + serve_links(w);
+            }
         }
     }
     /* Whoever comes first after a common limit has a little more of it: that
@@ -225,10 +227,9 @@ static unsigned poll_queues(Worker *w)
  * Ask all queues to wake us, or not to; has one something already?  Not those
  * whose limit is reached: their time wakes us.
  */
-static bool ask_wake(Worker *w, bool ask)
+static bool ask_wake(Worker *w, bool ask, uint64_t now_ns)
 {
     unsigned n = list_n(&w->queues);
-    uint64_t now_ns = clock_now_ns();
     bool more = false;
 
     for (unsigned i = 0; i < n; i++) {
@@ -244,10 +245,10 @@ static bool ask_wake(Worker *w, bool ask)
 }
 
 /* How long it may sleep: 0, not at all; UINT64_MAX, until it is woken. */
-static uint64_t may_sleep_ns(const Worker *w)
+static uint64_t may_sleep_ns(const Worker *w, uint64_t now_ns)
 {
     bool blind = __atomic_load_n(&w->blind_queues, __ATOMIC_RELAXED) > 0;
-    uint64_t now_ns = clock_now_ns(), next_ns = next_event_ns(w, now_ns);
+    uint64_t next_ns = next_event_ns(w, now_ns);
 
     if (next_ns == UINT64_MAX) {
         return blind ? BLIND_SLEEP_NS : UINT64_MAX;
@@ -292,16 +293,21 @@ static void wait_for_events(Worker *w, uint64_t ns)
 
 static void sleep_until_something_comes(Worker *w)
 {
-    uint64_t ns;
+    uint64_t now_ns = clock_now_ns();
 
     __atomic_store_n(&w->sleeper.asleep, true, __ATOMIC_RELAXED);
     /* Pairs with the fence of sleeper_wake(): they see that we sleep, or we
      * see what they have put into a queue. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    ns = may_sleep_ns(w);
-    if (ns > 0) {
+    if (may_sleep_ns(w, now_ns) > 0) {
+        bool more = ask_wake(w, true, now_ns);
+        /* Once more: whose common limit another worker has reached since was
+         * not asked, so its time has to wake us.  By the same clock, as that
+         * time only grows. */
+        uint64_t ns = may_sleep_ns(w, now_ns);
+
         w->asked = true;
-        if (!ask_wake(w, true)) {
+        if (!more && ns > 0) {
             wait_for_events(w, ns);
         }
     }
@@ -334,7 +340,7 @@ void worker_turn(Worker *w)
     counter_add(&w->polls, 1);
     if (G_UNLIKELY(w->asked)) {
         /* What has woken us is on its way already. */
-        ask_wake(w, false);
+        ask_wake(w, false, clock_now_ns());
         w->asked = false;
     }
     if (is_idle(w, found)) {

@@ -12,22 +12,25 @@
 /* -- The thread ------------------------------------------------------------ */
 
 /* All that it needs is open when it gets it. */
-static void shed_privileges(void)
+static bool shed_privileges(GError **error)
 {
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) warning = NULL;
 
-    if (!privileges_shed(false, false, &error) ||
-        !sandbox_confine_worker(&error)) {
-        g_warning("a worker: %s", error->message);
+    if (!privileges_shed(false, false, &warning)) {
+        g_warning("a worker: %s", warning->message);
     }
+    return sandbox_confine_worker(error);
 }
 
 static void *work(void *opaque)
 {
     Worker *w = opaque;
+    bool ready = shed_privileges(&w->refused);
 
-    shed_privileges();
     sem_post(&w->begun);
+    if (!ready) {
+        return NULL;
+    }
     rcu_register_thread();
     while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
         worker_turn(w);
@@ -115,6 +118,12 @@ Worker *worker_new(Datapath *dp, unsigned index, int cpu, unsigned rt_priority,
                     : failed == EINVAL && cpu >= 0
                     ? "; is there such a processor (cpus), and may this "
                       "process use it (taskset -p)?" : "");
+        free_all(w);
+        return NULL;
+    }
+    if (w->refused) {
+        pthread_join(w->thread, NULL);
+        g_propagate_prefixed_error(error, w->refused, "worker %u: ", index);
         free_all(w);
         return NULL;
     }

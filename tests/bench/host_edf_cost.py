@@ -62,7 +62,8 @@ class Counted(Daemon):
         self.profile = os.path.join(self.directory, 'profile')
         return ['valgrind', '--tool=callgrind', '--collect-atstart=no',
                 *(f'--toggle-collect={name}' for name in COUNTED),
-                f'--callgrind-out-file={self.profile}', *super().argv()]
+                f'--callgrind-out-file={self.profile}', *super().argv(),
+                '--sandbox', 'off']
 
 
 def _functions(profile):

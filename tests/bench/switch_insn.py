@@ -39,7 +39,7 @@ def _counted(back_class):
         def argv(self):
             return ['valgrind', '--tool=callgrind', '--instr-atstart=no',
                     f'--callgrind-out-file={self.directory}/profile',
-                    *super().argv()]
+                    *super().argv(), '--sandbox', 'off']
 
         def control(self, *options):
             done = subprocess.run(

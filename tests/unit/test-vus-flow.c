@@ -199,8 +199,9 @@ static void test_learn(void)
     g_assert_cmpint(a->drop, ==, DROP_NOWHERE);
     bed->dp.port[0] = NULL;
     a = ask(bed, 3, 1, 2, -1);
-    g_assert_cmpint(a->kind, ==, FLOW_OUT);
-    g_assert_cmpuint(a->outs, ==, 1);
+    g_assert_cmpint(a->kind, ==, FLOW_DROP);
+    g_assert_cmpint(a->drop, ==, DROP_DOWN);
+    g_assert_cmpuint(a->outs, ==, 0);
     g_assert_cmpuint(a->out[0], ==, 0);
     g_assert_true(a->once);
     bed_free(bed);
@@ -230,6 +231,7 @@ static void expect_drop(Bed *bed, unsigned in, unsigned to, unsigned from,
 
     g_assert_cmpint(a->kind, ==, FLOW_DROP);
     g_assert_cmpint(a->drop, ==, reason);
+    g_assert_cmpuint(a->out[0], ==, in);
 }
 
 static void test_drops(void)

@@ -172,6 +172,36 @@ static void see_log(void)
     g_assert_cmpint(errno, !=, ENOSYS);
 }
 
+/* What makes a worker's filter impossible: that it has one already. */
+static void see_worker_must(void)
+{
+    g_autoptr(GError) error = NULL;
+
+    confine(SANDBOX_ON, true);
+    g_assert_false(sandbox_confine_worker(&error));
+    g_assert_nonnull(strstr(error->message, "sandbox=on cannot be"));
+}
+
+static void see_worker_may(void)
+{
+    g_autoptr(GError) error = NULL;
+
+    confine(SANDBOX_AUTO, true);
+    g_test_expect_message("vhost-user-shmem", G_LOG_LEVEL_WARNING,
+                          "a worker has no sandbox of its own: *");
+    g_assert_true(sandbox_confine_worker(&error));
+    g_assert_no_error(error);
+    g_test_assert_expected_messages();
+}
+
+static void test_worker(void)
+{
+    in_child(see_worker_must);
+    if (!IS_SANITIZED) {
+        in_child(see_worker_may);
+    }
+}
+
 static void see_off(void)
 {
     unsigned filters = filters_of("/proc", "thread-self");
@@ -297,6 +327,7 @@ int main(int argc, char **argv)
     g_setenv("LC_ALL", "C.UTF-8", true);
     g_test_add_func("/vus-sandbox/threads", test_threads);
     g_test_add_func("/vus-sandbox/pool", test_pool);
+    g_test_add_func("/vus-sandbox/worker", test_worker);
     g_test_add_func("/vus-sandbox/shrunk", test_shrunk);
     g_test_add_func("/vus-sandbox/modes", test_modes);
     g_test_add_func("/vus-sandbox/impossible", test_impossible);

@@ -485,7 +485,7 @@ static bool sleeps(void *opaque)
         }
     }
     switch_worker_status(bed->sw, 0, &before);
-    g_usleep(2000);
+    g_usleep(20000);
     switch_worker_status(bed->sw, 0, &after);
     return before.polls == after.polls;
 }
