@@ -33,7 +33,8 @@ DRAIN_S = 0.3                   # most of what comes after a sample
 SILENCE_MOST_S = 0.05
 AWAY_MOST_US = 1000
 TRIES = 3
-GAP_S = 0.8                     # the kernel bounds SCHED_FIFO to less than 1
+GAP_S = 0.8                     # the kernel bounds SCHED_FIFO to less than 1:
+REST_S = 0.2                    # after that others want their share
 GAPS = 6
 
 
@@ -184,6 +185,7 @@ class Sampler:
         """What the load says, with the first @rt and @bulk sources, and
         "deadlines", by port, as the switch counts them."""
         for _ in range(TRIES):
+            time.sleep(REST_S)
             waited_s = self.process.waited_s(self.worker_tid)
             sample = self.take(seconds, rt, bulk)
             waited_s = self.process.waited_s(self.worker_tid) - waited_s
