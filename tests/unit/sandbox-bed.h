@@ -11,8 +11,13 @@
 
 #include "sandbox.h"
 
+#ifndef __has_feature
+#define __has_feature(name) 0
+#endif
+
 /* A sanitizer has to have its own calls: sandbox=auto is off then. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define IS_SANITIZED 1
 #else
 #define IS_SANITIZED 0
