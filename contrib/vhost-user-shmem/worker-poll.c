@@ -244,11 +244,12 @@ static bool ask_wake(Worker *w, bool ask, uint64_t now_ns)
     return more;
 }
 
-/* How long it may sleep: 0, not at all; UINT64_MAX, until it is woken. */
-static uint64_t may_sleep_ns(const Worker *w, uint64_t now_ns)
+/* How long it may sleep: 0, not at all; UINT64_MAX, until it is woken.  Limits
+ * are looked at as at @asked_ns. */
+static uint64_t may_sleep_ns(const Worker *w, uint64_t asked_ns)
 {
     bool blind = __atomic_load_n(&w->blind_queues, __ATOMIC_RELAXED) > 0;
-    uint64_t next_ns = next_event_ns(w, now_ns);
+    uint64_t next_ns = next_event_ns(w, asked_ns), now_ns = clock_now_ns();
 
     if (next_ns == UINT64_MAX) {
         return blind ? BLIND_SLEEP_NS : UINT64_MAX;
@@ -293,18 +294,18 @@ static void wait_for_events(Worker *w, uint64_t ns)
 
 static void sleep_until_something_comes(Worker *w)
 {
-    uint64_t now_ns = clock_now_ns();
+    uint64_t asked_ns = clock_now_ns();
 
     __atomic_store_n(&w->sleeper.asleep, true, __ATOMIC_RELAXED);
     /* Pairs with the fence of sleeper_wake(): they see that we sleep, or we
      * see what they have put into a queue. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (may_sleep_ns(w, now_ns) > 0) {
-        bool more = ask_wake(w, true, now_ns);
+    if (may_sleep_ns(w, asked_ns) > 0) {
+        bool more = ask_wake(w, true, asked_ns);
         /* Once more: whose common limit another worker has reached since was
-         * not asked, so its time has to wake us.  By the same clock, as that
-         * time only grows. */
-        uint64_t ns = may_sleep_ns(w, now_ns);
+         * not asked, so its time has to wake us.  By the same time, as what
+         * limits say only grows. */
+        uint64_t ns = may_sleep_ns(w, asked_ns);
 
         w->asked = true;
         if (!more && ns > 0) {
