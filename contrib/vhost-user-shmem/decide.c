@@ -34,8 +34,8 @@ static void drop(FlowAction *action, const Port *in, Drop reason)
     action->out[0] = in->id;
 }
 
-/* It counts there.  Until that is ready again, as anything else, too: nobody
- * knows how it will be, what VLANs it has, who shows it. */
+/* It counts there.  Not sent on in the hope that the port is ready a moment
+ * later: its VLANs and who shows it may be others then. */
 static void drop_down(FlowAction *action, unsigned port)
 {
     action->kind = FLOW_DROP;

@@ -208,7 +208,6 @@ static bool has_room(const EgressQueue *q, unsigned held_pkts, bool deadline)
     return q->free_n > reserve && held_pkts < q->free_n - reserve;
 }
 
-
 /* So many of the first frames leave at once. */
 static unsigned pass_frames(EgressQueue *q, unsigned source,
                             const Frame *const *frames, unsigned n,

@@ -41,6 +41,12 @@ static void begin(Shown *m, const char *name, const char *type,
                            name, type);
 }
 
+/* The uint64_t at @at of what tables below say. */
+static uint64_t number_at(const void *base, size_t at)
+{
+    return *(const uint64_t *)((const char *)base + at);
+}
+
 /* @key and @value are one label. */
 static void sample(Shown *m, const char *name, const char *key,
                    const char *value, uint64_t number)
@@ -127,8 +133,7 @@ static void show_traffic(Shown *m)
         begin(m, counter[i].name, "counter", counter[i].help);
         FOREACH_PORT(m, p) {
             of_port(m, counter[i].name, p,
-                    *(const uint64_t *)((const char *)&p->counters +
-                                        counter[i].at));
+                    number_at(&p->counters, counter[i].at));
         }
     }
     begin(m, "vus_port_drops_total", "counter",
@@ -263,8 +268,7 @@ static void show_deadline_counter(Shown *m, const char *word, const char *help,
     begin(m, name, "counter", help);
     FOREACH_PORT(m, p) {
         if (p->ep) {
-            of_port(m, name, p, *(const uint64_t *)((const char *)&p->ep->n +
-                                                    at));
+            of_port(m, name, p, number_at(&p->ep->n, at));
         }
     }
 }
@@ -359,8 +363,7 @@ static void show_tenants(Shown *m)
             const ConfigTenant *t = g_ptr_array_index(tenants, i);
 
             sample(m, gauge[k].name, "tenant", t->name,
-                   *(const uint64_t *)((const char *)&t->settings +
-                                       gauge[k].at));
+                   number_at(&t->settings, gauge[k].at));
         }
     }
 }
@@ -399,8 +402,7 @@ static void show_workers(Shown *m)
 
             g_snprintf(index, sizeof(index), "%u", i);
             sample(m, counter[k].name, "worker", index,
-                   *(const uint64_t *)((const char *)&status[i] +
-                                       counter[k].at));
+                   number_at(&status[i], counter[k].at));
         }
     }
 }

@@ -122,7 +122,6 @@ void port_apply_rate(Port *p)
 {
     EgressQueueConfig cfg = queue_config(p);
     Switch *sw = p->sw;
-
     bool keeps = p->queue && needs_queue(p) &&
                  same_pool(&cfg, egress_queue_config(p->queue));
 
