@@ -25,6 +25,7 @@ import load                                             # noqa: E402
 import measure                                          # noqa: E402
 import report                                           # noqa: E402
 import rtguest                                          # noqa: E402
+from rtguest.results import show_files                   # noqa: E402
 
 # Boot, set-up and draining, beside what load.py says.
 OTHER_S = 14
@@ -106,11 +107,7 @@ def present(results, summary, figures, picture):
     """
     print(report.table(results), end='\n\n')
     print(summary.text(), end='\n\n')
-    print('Figures:', os.path.relpath(figures))
-    if picture:
-        print('Plot:   ', os.path.relpath(picture))
-    else:
-        print('No plot: matplotlib is missing (Debian: python3-matplotlib).')
+    show_files(figures, picture)
     return verdict(summary)
 
 
@@ -128,8 +125,7 @@ def main():
         progress.done()
     except KeyboardInterrupt:
         sys.exit('\ninterrupted')
-    except (rtguest.GuestError, rtguest.GuestRestarted, rtguest.GuestTimeout,
-            rtguest.CommandFailed, rtguest.QmpError, OSError) as e:
+    except rtguest.FAILURES as e:
         sys.exit(f'\ndemo: {e}\nLogs of the guests are in {rtguest.LOGS}.')
 
     summary = report.Summary(results)

@@ -64,9 +64,7 @@ def main():
             results = run(tmp)
     except KeyboardInterrupt:
         sys.exit('\ninterrupted')
-    except (rtguest.GuestError, rtguest.GuestRestarted, rtguest.GuestTimeout,
-            rtguest.CommandFailed, rtguest.QmpError, vus.DaemonError,
-            AssertionError, OSError) as e:
+    except (*rtguest.FAILURES, vus.DaemonError, AssertionError) as e:
         sys.exit(f'\n{TARGET}: {e}\nLogs of the guests and of the daemon are '
                  f'in {rtguest.LOGS}.')
 

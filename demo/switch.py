@@ -76,9 +76,7 @@ def main():
                 rows, shown = measure(bed)
     except KeyboardInterrupt:
         sys.exit('\ninterrupted')
-    except (rtguest.GuestError, rtguest.GuestRestarted, rtguest.GuestTimeout,
-            rtguest.CommandFailed, rtguest.QmpError, vus.DaemonError,
-            AssertionError, OSError) as e:
+    except (*rtguest.FAILURES, vus.DaemonError, AssertionError) as e:
         sys.exit(f'\ndemo-switch: {e}\nLogs of the guests and of the daemon '
                  f'are in {rtguest.LOGS}.')
 

@@ -78,9 +78,7 @@ def main():
         sys.exit('\ninterrupted')
     except video_clip.FfmpegError as e:
         sys.exit(f'demo-video: {e}')
-    except (rtguest.GuestError, rtguest.GuestRestarted, rtguest.GuestTimeout,
-            rtguest.CommandFailed, rtguest.QmpError, OSError,
-            ValueError) as e:
+    except (*rtguest.FAILURES, ValueError) as e:
         sys.exit(f'\ndemo-video: {e}\nLogs of the guests are in '
                  f'{rtguest.LOGS}.')
 

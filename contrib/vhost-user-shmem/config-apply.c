@@ -411,3 +411,18 @@ GPtrArray *config_apply(const DaemonConfig *to, Switch *sw, Events *ev,
     events_look(ev);
     return g_steal_pointer(&changes);
 }
+
+bool config_fill(const DaemonConfig *to, Switch *sw, GError **error)
+{
+    g_autoptr(GPtrArray) changes = config_apply(to, sw, NULL, error);
+
+    for (unsigned i = 0; changes && i < changes->len; i++) {
+        const ConfigChange *change = g_ptr_array_index(changes, i);
+
+        if (change->error) {
+            g_set_error(error, SWITCH_ERROR, 0, "%s", change->error);
+            return false;
+        }
+    }
+    return changes;
+}

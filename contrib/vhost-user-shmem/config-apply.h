@@ -40,4 +40,8 @@ void config_add_contracts(DaemonConfig *c, Switch *sw);
 GPtrArray *config_apply(const DaemonConfig *to, Switch *sw, Events *ev,
                         GError **error);
 
+/* The same for a switch that is empty: false with @error set at the step that
+ * has failed. */
+bool config_fill(const DaemonConfig *to, Switch *sw, GError **error);
+
 #endif

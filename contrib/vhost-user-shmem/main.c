@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "arguments.h"
+#include "config-apply.h"
 #include "control-path.h"
 #include "guest-mem.h"
 #include "metrics-http.h"
@@ -112,24 +113,6 @@ static gboolean reload(void *opaque)
         g_warning("reload: %s; nothing was changed", error->message);
     }
     return G_SOURCE_CONTINUE;
-}
-
-/* -- The switch ------------------------------------------------------------ */
-
-static bool fill_switch(const RpcContext *context, const DaemonConfig *c,
-                        GError **error)
-{
-    g_autoptr(GPtrArray) changes = config_apply(c, context->sw, NULL, error);
-
-    for (unsigned i = 0; changes && i < changes->len; i++) {
-        const ConfigChange *change = g_ptr_array_index(changes, i);
-
-        if (change->error) {
-            g_set_error(error, SWITCH_ERROR, 0, "%s", change->error);
-            return false;
-        }
-    }
-    return changes;
 }
 
 /* -- Metrics --------------------------------------------------------------- */
@@ -223,7 +206,7 @@ static bool run(Arguments *args, const DaemonConfig *c, GError **error)
     if (serve_metrics(&context, &metrics, error)) {
         context.sw = start_switch(&c->sw, error);
     }
-    if (context.sw && fill_switch(&context, c, error)) {
+    if (context.sw && config_fill(c, context.sw, error)) {
         began = true;
         context.events = events_new(context.sw);
         g_unix_signal_add(SIGHUP, reload, &context);

@@ -19,14 +19,13 @@ than five minutes, on a machine that has nothing else to do.
 Threads: none of its own.
 """
 
-import argparse
 import os
-import signal
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, '..', 'functional'))
 
+import bench_parts                                      # noqa: E402
 import host_edf_bed                                     # noqa: E402
 import host_edf_cost                                    # noqa: E402
 import host_edf_delay                                   # noqa: E402
@@ -34,15 +33,12 @@ import host_edf_idle                                    # noqa: E402
 import host_edf_plot                                    # noqa: E402
 import host_edf_share                                   # noqa: E402
 import host_edf_speed                                   # noqa: E402
-from bench_switch import progress                       # noqa: E402
-from rtguest.results import write_json                  # noqa: E402
+from rtguest.results import show_files, write_json      # noqa: E402
 from switch_host import (COMMAND_PRIORITY, Failed,      # noqa: E402
                          Prioritized, Unavailable)
 
 TARGET = 'bench-host-edf'
 
-# Each has measure(progress), which gives a dict with "rows", and table() and
-# summary() of that.
 PARTS = {'delay': host_edf_delay, 'share': host_edf_share,
          'cost': host_edf_cost, 'speed': host_edf_speed,
          'idle': host_edf_idle}
@@ -67,54 +63,27 @@ def verdicts(figures):
         if not isinstance(value, (int, float)):
             yield f'{key:<36}{"none":>9}'
             continue
-        least, most = TARGETS.get(key, (None, None))
-        wish = f'at least {least}' if least is not None else \
-            f'at most {most}' if most is not None else ''
-        kept = (least is None or value >= least) and \
-            (most is None or value <= most)
-        yield f'{key:<36}{value:>9.4g}' + (
-            f'  (wanted: {wish}) {"kept" if kept else "NOT KEPT"}'
-            if wish else '')
+        verdict = bench_parts.verdict(value, *TARGETS.get(key, (None, None)))
+        yield f'{key:<36}{value:>9.4g}  {verdict}'.rstrip()
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description='What deadlines, rates, limits and guarantees of '
-                    'vhost-user-shmem are worth, and what they cost.')
-    parser.add_argument('parts', metavar='PART', nargs='*',
-                        help=f"only these, of {', '.join(PARTS)}; "
-                             'writes no files')
-    names = parser.parse_args().parts or list(PARTS)
-    if unknown := set(names) - set(PARTS):
-        parser.error(f"no part {', '.join(unknown)}: choose from "
-                     f"{', '.join(PARTS)}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit('terminated'))
-
-    results, figures = {}, {}
+    names = bench_parts.choose(
+        'What deadlines, rates, limits and guarantees of vhost-user-shmem are '
+        'worth, and what they cost.', PARTS)
     try:
         host_edf_bed.check()
         with Prioritized(0, priority=COMMAND_PRIORITY):
-            for name in names:
-                results[name] = PARTS[name].measure(progress)
-                progress('')
-                print(PARTS[name].table(results[name]), end='\n\n', flush=True)
-                figures.update(PARTS[name].summary(results[name]))
+            results, figures = bench_parts.measure(PARTS, names)
         figures['disturbed_samples'] = host_edf_bed.Sampler.disturbed
     except KeyboardInterrupt:
         sys.exit('\ninterrupted')
     except (Failed, Unavailable, OSError) as e:
         sys.exit(f'\n{TARGET}: {e}')
     print('\n'.join(verdicts(figures)), end='\n\n')
-    if set(names) != set(PARTS):
-        return
-    path = write_json(TARGET, [row for result in results.values()
-                               for row in result['rows']], figures)
-    print('Figures:', os.path.relpath(path))
-    picture = host_edf_plot.draw(results['delay'])
-    if picture:
-        print('Plot:   ', os.path.relpath(picture))
-    else:
-        print('No plot: matplotlib is missing (Debian: python3-matplotlib).')
+    if set(names) == set(PARTS):
+        show_files(write_json(TARGET, bench_parts.rows(results), figures),
+                   host_edf_plot.draw(results['delay']))
 
 
 if __name__ == '__main__':

@@ -38,7 +38,8 @@ import switch_insn                                      # noqa: E402
 import switch_matrix                                    # noqa: E402
 import switch_plot                                      # noqa: E402
 import switch_report                                    # noqa: E402
-from rtguest.results import write_json                  # noqa: E402
+from bench_parts import progress                        # noqa: E402
+from rtguest.results import show_files, write_json      # noqa: E402
 from switch_back import BACKS                           # noqa: E402
 from switch_host import (COMMAND_PRIORITY, Failed,      # noqa: E402
                          HugePages, Prioritized, Unavailable)
@@ -47,14 +48,6 @@ TARGET = 'bench-switch'
 SETTLE_S = 1
 DISTURBED_S = 0.02              # away from its core; ping-pong needs some
 GAP_S = 0.03                    # the kernel bounds SCHED_FIFO
-
-
-def progress(text):
-    """What happens now; rewrites the line on a terminal."""
-    if sys.stderr.isatty():
-        print(f'\r\033[K{text}', end='', file=sys.stderr, flush=True)
-    elif text:
-        print(text, file=sys.stderr, flush=True)
 
 
 class Contender:
@@ -205,13 +198,8 @@ def main():
         return
     figures = {**switch_report.summary(results, args.samples), **figures}
     print(switch_report.verdict(figures), end='\n\n')
-    path = write_json(TARGET, switch_report.rows(results), figures)
-    print('Figures:', os.path.relpath(path))
-    picture = switch_plot.draw(results, args.samples)
-    if picture:
-        print('Plot:   ', os.path.relpath(picture))
-    else:
-        print('No plot: matplotlib is missing (Debian: python3-matplotlib).')
+    show_files(write_json(TARGET, switch_report.rows(results), figures),
+               switch_plot.draw(results, args.samples))
 
 
 if __name__ == '__main__':

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench-stdin.h"
 #include "edf-flows.h"
 #include "host-late.h"
 #include "ping-pong.h"
@@ -222,8 +223,9 @@ static bool measure_first(EdfFlows *l, unsigned times, GError **error)
 
 /* -- Life ------------------------------------------------------------------ */
 
-static bool obey(EdfFlows *l, const char *line, GError **error)
+static bool obey(void *opaque, const char *line, GError **error)
 {
+    EdfFlows *l = opaque;
     unsigned rt, bulk, times;
     double seconds;
     char more;
@@ -240,22 +242,6 @@ static bool obey(EdfFlows *l, const char *line, GError **error)
     g_set_error(error, FRONT_ERROR, 0, "'%s' on stdin is not known; say "
                 "'sample RT BULK SECONDS', 'first TIMES' or 'quit'", line);
     return false;
-}
-
-static bool obey_stdin(EdfFlows *l, GError **error)
-{
-    char line[64];
-
-    while (fgets(line, sizeof(line), stdin)) {
-        g_strchomp(line);
-        if (strcmp(line, "quit") == 0) {
-            break;
-        }
-        if (!obey(l, line, error)) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static const GOptionEntry entries[] = {
@@ -317,7 +303,7 @@ static bool serve(EdfFlows *l, GError **error)
     printf("{\"ready\": true, \"huge_pages\": %s}\n",
            l->sink->huge_pages ? "true" : "false");
     fflush(stdout);
-    return obey_stdin(l, error);
+    return bench_stdin_obey(obey, l, error);
 }
 
 int main(int argc, char **argv)

@@ -22,6 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench-stdin.h"
+#include "config-apply.h"
 #include "config-file.h"
 #include "edf-frames.h"
 #include "edf-record.h"
@@ -251,29 +253,21 @@ static bool take_sample(Load *l, double seconds, GError **error)
     return true;
 }
 
-static bool obey_stdin(Load *l, GError **error)
+static bool obey(void *opaque, const char *line, GError **error)
 {
     unsigned rt, bulk;
     double seconds;
-    char line[64], more;
+    Load *l = opaque;
+    char more;
 
-    while (fgets(line, sizeof(line), stdin)) {
-        g_strchomp(line);
-        if (strcmp(line, "quit") == 0) {
-            break;
-        }
-        if (sscanf(line, "sample %u %u %lf %c", &rt, &bulk, &seconds,
-                   &more) != 3 || seconds <= 0 || seconds > SAMPLE_MAX_S) {
-            SET_ERROR(error, "'%s' on stdin is not known; say 'sample RT BULK "
-                      "SECONDS' or 'quit'", line);
-            return false;
-        }
-        choose(l, rt, bulk);
-        if (!take_sample(l, seconds, error)) {
-            return false;
-        }
+    if (sscanf(line, "sample %u %u %lf %c", &rt, &bulk, &seconds,
+               &more) != 3 || seconds <= 0 || seconds > SAMPLE_MAX_S) {
+        SET_ERROR(error, "'%s' on stdin is not known; say 'sample RT BULK "
+                  "SECONDS' or 'quit'", line);
+        return false;
     }
-    return true;
+    choose(l, rt, bulk);
+    return take_sample(l, seconds, error);
 }
 
 /* -- Life ------------------------------------------------------------------ */
@@ -318,31 +312,11 @@ static bool add_source(Load *l, const char *text, GError **error)
     return true;
 }
 
+/* As the daemon does. */
 static bool fill_switch(Load *l, GError **error)
 {
-    const DaemonConfig *c = l->config;
-
-    for (unsigned i = 0; i < c->tenants->len; i++) {
-        const ConfigTenant *t = g_ptr_array_index(c->tenants, i);
-
-        if (!switch_set_tenant(l->sw, t->name, &t->settings, error)) {
-            return false;
-        }
-    }
-    for (unsigned i = 0; i < c->ports->len; i++) {
-        const ConfigPort *p = g_ptr_array_index(c->ports, i);
-
-        if (!switch_add_port(l->sw, p->name, &p->settings, error)) {
-            return false;
-        }
-    }
-    for (unsigned i = 0; i < c->addresses->len; i++) {
-        const ConfigAddress *a = g_ptr_array_index(c->addresses, i);
-
-        if (!switch_fdb_set(l->sw, switch_find_port(l->sw, a->port), a->mac,
-                            a->vlan, error)) {
-            return false;
-        }
+    if (!config_fill(l->config, l->sw, error)) {
+        return false;
     }
     l->sink = switch_find_port(l->sw, SINK);
     if (!l->sink) {
@@ -423,7 +397,7 @@ int main(int argc, char **argv)
     if (done) {
         printf("{\"ready\": true}\n");
         fflush(stdout);
-        done = obey_stdin(&l, &error);
+        done = bench_stdin_obey(obey, &l, &error);
     }
     close_switch(&l);
     if (!done) {

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "bench-stdin.h"
 #include "load-frames.h"
 #include "ping-pong.h"
 #include "vhost-front.h"
@@ -358,25 +359,14 @@ static bool take_samples(Load *l, GError **error)
     return true;
 }
 
-static bool obey_stdin(Load *l, GError **error)
+static bool obey(void *opaque, const char *line, GError **error)
 {
-    char line[64];
-
-    while (fgets(line, sizeof(line), stdin)) {
-        g_strchomp(line);
-        if (strcmp(line, "quit") == 0) {
-            break;
-        }
-        if (strcmp(line, "sample") != 0) {
-            g_set_error(error, FRONT_ERROR, 0, "\"%s\" on stdin is not known; "
-                        "say \"sample\" or \"quit\"", line);
-            return false;
-        }
-        if (!take_sample(l, error)) {
-            return false;
-        }
+    if (strcmp(line, "sample") == 0) {
+        return take_sample(opaque, error);
     }
-    return true;
+    g_set_error(error, FRONT_ERROR, 0, "\"%s\" on stdin is not known; say "
+                "\"sample\" or \"quit\"", line);
+    return false;
 }
 
 /* -- Life ------------------------------------------------------------------ */
@@ -549,7 +539,8 @@ static bool load(Load *l, const char *rest, GError **error)
     }
     return check_options(rest, error) && ping_pong_pin(opt.cpu, error) &&
            connect_all(l, error) &&
-           (opt.samples ? take_samples(l, error) : obey_stdin(l, error));
+           (opt.samples ? take_samples(l, error) :
+                          bench_stdin_obey(obey, l, error));
 }
 
 int main(int argc, char **argv)

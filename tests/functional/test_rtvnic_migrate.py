@@ -343,6 +343,20 @@ class Refused(MigrationTest):
 
 
 class Snapshot(MigrationTest):
+    def queued(self, guest):
+        return [guest.rtnet_port(nic.port_id)['queued'] for nic in self.nics]
+
+    def stop_while_nics_wait(self, guest):
+        """Both queues are full and a frame waits in each NIC, as it nearly
+        always does; how many wait."""
+        def stopped():
+            guest.qmp.cmd('stop')
+            if min(waited := self.queued(guest)) > QUEUE_PKTS:
+                return waited
+            guest.qmp.cmd('cont')
+            return None
+        return traffic.eventually(stopped, 'a frame waits in each NIC')
+
     def test_savevm_and_loadvm(self):
         """What is loaded goes on with the frame that it was to send next, as
         often as one likes."""
@@ -356,14 +370,11 @@ class Snapshot(MigrationTest):
             f'if=none,id=snapshots,format=qcow2,file={disk}',
             memory_mib=MEMORY_MIB))
         self.flood(guest)
-        guest.qmp.cmd('stop')
+        waited = self.stop_while_nics_wait(guest)
         for nic in self.nics:
             nic.taker.quiet()
         saved = [(nic.taker.next_probe, nic.taker.next_trailer)
                  for nic in self.nics]
-        waited = [guest.rtnet_port(nic.port_id)['queued']
-                  for nic in self.nics]
-        self.assertGreater(min(waited), QUEUE_PKTS)
         self.assertEqual(guest.qmp.hmp('savevm full'), '')
         for _ in range(3):
             guest.qmp.cmd('cont')
@@ -378,8 +389,7 @@ class Snapshot(MigrationTest):
             self.assertEqual(guest.qmp.hmp('loadvm full'), '')
             for nic, (probe, trailer) in zip(self.nics, saved):
                 nic.taker.next_probe, nic.taker.next_trailer = probe, trailer
-            self.assertEqual([guest.rtnet_port(nic.port_id)['queued']
-                              for nic in self.nics], waited)
+            self.assertEqual(self.queued(guest), waited)
         guest.qmp.cmd('cont')
         self.end_flood()
 

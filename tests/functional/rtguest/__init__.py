@@ -51,7 +51,12 @@ from .netns import NetNamespace, NetNamespaceUnavailable
 from .qmp import Qmp, QmpError
 from .tap import GuestTest, main
 
-__all__ = ['accelerator', 'Command', 'CommandFailed', 'Guest', 'GuestError',
-           'GuestRestarted', 'GuestTest', 'GuestTimeout', 'HostPort', 'Link',
-           'LOGS', 'main', 'NetNamespace', 'NetNamespaceUnavailable', 'QEMU',
-           'qemu_error', 'Qmp', 'QmpError', 'RESULTS', 'TOP', 'wait_ready']
+# What a demo or benchmark says in a line, and ends.
+FAILURES = (GuestError, GuestRestarted, GuestTimeout, CommandFailed, QmpError,
+            OSError)
+
+__all__ = ['accelerator', 'Command', 'CommandFailed', 'FAILURES', 'Guest',
+           'GuestError', 'GuestRestarted', 'GuestTest', 'GuestTimeout',
+           'HostPort', 'Link', 'LOGS', 'main', 'NetNamespace',
+           'NetNamespaceUnavailable', 'QEMU', 'qemu_error', 'Qmp', 'QmpError',
+           'RESULTS', 'TOP', 'wait_ready']

@@ -38,3 +38,12 @@ def write_json(target, rows, summary):
         }, f, indent=1)
         f.write('\n')
     return path
+
+
+def show_files(figures, picture):
+    """Say where they are; @picture None: it could not be drawn."""
+    print('Figures:', os.path.relpath(figures))
+    if picture:
+        print('Plot:   ', os.path.relpath(picture))
+    else:
+        print('No plot: matplotlib is missing (Debian: python3-matplotlib).')
