@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How memory that members share is read and written: each word once, and in
+ * which order.  The model checker (tests/unit/netvm-model) puts its own in
+ * place of these.
+ *
+ * Threads: any.
+ */
+#ifndef NETVM_ATOMIC_H
+#define NETVM_ATOMIC_H
+
+#include <stdint.h>
+
+/* Once, not torn, in no order. */
+static inline uint64_t netvm_read(const uint64_t *at)
+{
+    return __atomic_load_n(at, __ATOMIC_RELAXED);
+}
+
+static inline void netvm_write(uint64_t *at, uint64_t value)
+{
+    __atomic_store_n(at, value, __ATOMIC_RELAXED);
+}
+
+/* Before all that follows; pairs with netvm_write_release() of that word. */
+static inline uint64_t netvm_read_acquire(const uint64_t *at)
+{
+    return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
+/* After all that was read and written before. */
+static inline void netvm_write_release(uint64_t *at, uint64_t value)
+{
+    __atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
+
+/* What was written before is seen by others before what is read after. */
+static inline void netvm_fence(void)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline uint32_t netvm_read32(const uint32_t *at)
+{
+    return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+
+static inline void netvm_write32(uint32_t *at, uint32_t value)
+{
+    __atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
+
+#endif
