@@ -44,7 +44,7 @@ build-rtnet:
 
 # SUITE:SECONDS:PROGRAMS, where SECONDS is what one program may take.
 unit := unit:60:tests/test-run-tap 'unit:120:build/rtnet/tests/unit/test-*'
-qtest := 'qtest:120:build/qemu/tests/qtest/rtnet/rtnet-*-test'
+qtest := 'qtest:120:build/qemu/tests/qtest/rtnet/*-test'
 functional := 'functional:600:tests/functional/test_*.py'
 
 export QTEST_QEMU_BINARY := $(CURDIR)/build/qemu/qemu-system-x86_64
