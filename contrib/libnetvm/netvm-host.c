@@ -22,8 +22,13 @@
 
 #include "netvm-impl.h"
 
-/* Address space that is set aside for a region. */
-#define WINDOW_BYTES (UINT64_C(1) << 36)
+/* The largest region that there can be, and address space that is set aside for
+ * one: so much at least, and for several times as much as it has. */
+#define REGION_MAX_BYTES (UINT64_C(1) << 40)
+#define WINDOW_LEAST_BYTES (UINT64_C(4) << 30)
+#define WINDOW_TIMES 4
+/* A segment of huge pages begins at one. */
+#define ALIGN_BYTES (UINT64_C(2) << 20)
 
 union body {
     struct netvm_welcome welcome;
@@ -36,6 +41,8 @@ union body {
 struct host {
     int socket;
     bool gone;                  /* the daemon is */
+    uint8_t *window;            /* what is set aside; NULL: nothing */
+    uint64_t window_bytes;
     bool ready;
     uint32_t resets;            /* that we have said */
     int doorbell[NETVM_MEMBERS_MAX + 1];    /* -1: none */
@@ -65,20 +72,34 @@ static int refuse(struct netvm *nv, const char *why)
     return -EPROTO;
 }
 
-/* A region takes the place of the one before. */
-static int welcome(struct netvm *nv, const struct netvm_welcome *w)
+static void close_window(struct netvm *nv, struct host *h)
 {
-    uint8_t *base = (uint8_t *)nv->region;
+    if (h->window) {
+        munmap(h->window, h->window_bytes + ALIGN_BYTES);
+    }
+    h->window = NULL;
+    nv->region = NULL;
+}
 
-    if (w->region_bytes > WINDOW_BYTES) {
+/* A region takes the place of the one before. */
+static int welcome(struct netvm *nv, struct host *h,
+                   const struct netvm_welcome *w)
+{
+    uint8_t *window;
+
+    if (w->region_bytes > REGION_MAX_BYTES) {
         return refuse(nv, "the region is too large");
     }
-    if (base) {
-        munmap(base, WINDOW_BYTES);
+    close_window(nv, h);
+    h->window_bytes = w->region_bytes * WINDOW_TIMES > WINDOW_LEAST_BYTES
+                      ? w->region_bytes * WINDOW_TIMES : WINDOW_LEAST_BYTES;
+    window = mmap(NULL, h->window_bytes + ALIGN_BYTES, PROT_NONE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (window != MAP_FAILED) {
+        h->window = window;
+        nv->region = (struct netvm_region *)
+            (window + -(uintptr_t)window % ALIGN_BYTES);
     }
-    base = mmap(NULL, WINDOW_BYTES, PROT_NONE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    nv->region = base == MAP_FAILED ? NULL : (struct netvm_region *)base;
     nv->segments_mapped = 0;
     nv->mapped_bytes = 0;
     if (!nv->region) {
@@ -97,7 +118,7 @@ static int add_segment(struct netvm *nv, struct host *h,
     if (!nv->region || s->segment >= NETVM_SEGMENTS_MAX ||
         nv->segments_mapped >> s->segment & 1 ||
         s->offset != nv->mapped_bytes || s->bytes == 0 ||
-        s->bytes > WINDOW_BYTES - s->offset) {
+        s->bytes > h->window_bytes - s->offset) {
         return refuse(nv, "a segment lies where none can be");
     }
     if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(h->fd, &st) < 0 ||
@@ -134,7 +155,7 @@ static int obey(struct netvm *nv, struct host *h)
 
     switch (h->header.type) {
     case NETVM_MSG_WELCOME:
-        return welcome(nv, &b->welcome);
+        return welcome(nv, h, &b->welcome);
     case NETVM_MSG_REFUSED:
         netvm_error(nv, "the daemon says: %.200s", b->text.text);
         return -ECONNREFUSED;
@@ -367,9 +388,7 @@ static void host_close(struct netvm *nv)
 {
     struct host *h = nv->transport_data;
 
-    if (nv->region) {
-        munmap(nv->region, WINDOW_BYTES);
-    }
+    close_window(nv, h);
     for (unsigned i = 0; i <= NETVM_MEMBERS_MAX; i++) {
         close_fd(&h->doorbell[i]);
     }
@@ -394,7 +413,7 @@ int netvm_open_host(struct netvm *nv, const char *path, int timeout_ms)
 {
     struct netvm_hello hello = {
         .version = NETVM_WIRE_VERSION,
-        .window_bytes = WINDOW_BYTES,
+        .window_bytes = REGION_MAX_BYTES,
     };
     struct sockaddr_un to = { .sun_family = AF_UNIX };
     struct host *h = calloc(1, sizeof(*h));

@@ -69,11 +69,13 @@ static inline unsigned netvm_sender_room(struct netvm_sender *s, unsigned want)
 
     if (used + want > s->descs) {
         /* Pairs with netvm_receive(): what it has read may be overwritten. */
-        s->head_seen = netvm_read_acquire(&s->ring->head);
-        used = s->tail - s->head_seen;
+        uint64_t head = netvm_read_acquire(&s->ring->head);
+
+        used = s->tail - head;
         if (used > s->descs) {
             return 0;           /* it lies */
         }
+        s->head_seen = head;
         if (used + want > s->descs) {
             want = s->descs - used;
         }

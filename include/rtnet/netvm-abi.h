@@ -24,6 +24,10 @@
  * which has gone.  Thus a buffer belongs
  *   - to the ring's receiver if the position is before the ring's tail,
  *   - to the ring's sender otherwise.
+ * When a member has gone, and no other one sends to it any more (epochs, see
+ * struct netvm_region), the daemon writes zero to the words of what it owned,
+ * and then moves the heads of rings to it to their tails: who gets its number
+ * begins at the heads.
  * Members can write any word: they trust each other.  The daemon trusts none.
  *
  * All values are little-endian, which all hosts and guests of this version
