@@ -5,6 +5,7 @@
 #include "arguments.h"
 #include "config-file.h"
 #include "control-path.h"
+#include "settings-kind.h"
 
 #define FAILED(error, ...) \
     g_set_error(error, DAEMON_CONFIG_ERROR, 0, __VA_ARGS__)
@@ -27,6 +28,15 @@ static gboolean take_tenant(const char *option, const char *value,
     Arguments *args = opaque;
 
     g_ptr_array_add(args->tenants, g_strdup(value));
+    return true;
+}
+
+static gboolean take_domain(const char *option, const char *value,
+                            void *opaque, GError **error)
+{
+    Arguments *args = opaque;
+
+    g_ptr_array_add(args->domains, g_strdup(value));
     return true;
 }
 
@@ -57,11 +67,15 @@ static GOptionGroup *make_options(Arguments *args)
     g_autoptr(GArray) entries = g_array_new(true, true, sizeof(GOptionEntry));
     const GOptionEntry config = {
         "config", 0, 0, G_OPTION_ARG_FILENAME, &args->config,
-        "settings, tenants, ports and fixed addresses to begin with", "FILE",
+        "settings, tenants, domains, ports and fixed addresses to begin with",
+        "FILE",
     };
     const GOptionEntry rest[] = {
         { "tenant", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
           take_tenant, "add a tenant, or take it instead of the file's; can be "
+          "repeated", "'NAME KEY=VALUE...'" },
+        { "domain", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK,
+          take_domain, "add a domain, or take it instead of the file's; can be "
           "repeated", "'NAME KEY=VALUE...'" },
         { "port", 0, G_OPTION_FLAG_FILENAME, G_OPTION_ARG_CALLBACK, take_port,
           "add a port, or take it instead of the file's; can be repeated",
@@ -80,20 +94,23 @@ static GOptionGroup *make_options(Arguments *args)
     return group;
 }
 
+static void describe_kind(GString *text, const SettingsKind *kind)
+{
+    g_string_append_printf(text, "Settings of a %s:\n", kind->what);
+    for (const char *const *key = kind->keys(); *key; key++) {
+        g_string_append_printf(text, "  %-17s%s\n", *key, kind->help(*key));
+    }
+    g_string_append_c(text, '\n');
+}
+
 static char *describe_settings(void)
 {
-    GString *text = g_string_new("Settings of a port:\n");
+    GString *text = g_string_new(NULL);
 
-    for (const char *const *key = port_settings_keys(); *key; key++) {
-        g_string_append_printf(text, "  %-17s%s\n", *key,
-                               port_settings_help(*key));
-    }
-    g_string_append(text, "\nSettings of a tenant:\n");
-    for (const char *const *key = tenant_settings_keys(); *key; key++) {
-        g_string_append_printf(text, "  %-17s%s\n", *key,
-                               tenant_settings_help(*key));
-    }
-    g_string_append(text, "\nSIGHUP: the file is read again. vusctl talks to "
+    describe_kind(text, &settings_of_port);
+    describe_kind(text, &settings_of_tenant);
+    describe_kind(text, &settings_of_domain);
+    g_string_append(text, "SIGHUP: the file is read again. vusctl talks to "
                     "the daemon while it runs.");
     return g_string_free(text, false);
 }
@@ -120,7 +137,7 @@ bool arguments_parse(Arguments *args, int *argc, char ***argv, GError **error)
     return true;
 }
 
-/* -- Tenants and ports ----------------------------------------------------- */
+/* -- Tenants, domains and ports -------------------------------------------- */
 
 /* Words of @text, the first of which is a name that is not in @seen yet; NULL
  * with @error set. */
@@ -165,8 +182,8 @@ static bool add_port(DaemonConfig *c, const char *text, GHashTable *seen,
     return added;
 }
 
-static bool set_tenant_word(TenantSettings *s, const char *word,
-                            GError **error)
+static bool set_word(const SettingsKind *kind, void *settings,
+                     const char *word, GError **error)
 {
     const char *equals = strchr(word, '=');
     g_autofree char *key = equals ? g_strndup(word, equals - word) : NULL;
@@ -175,25 +192,52 @@ static bool set_tenant_word(TenantSettings *s, const char *word,
         FAILED(error, "'%s' is no setting: write KEY=VALUE", word);
         return false;
     }
-    return tenant_settings_set(s, key, equals + 1, error);
+    return kind->set(settings, key, equals + 1, error);
+}
+
+/* Its settings, which have no word that must be there; returns its name, or
+ * NULL with @error set. */
+static char *read_named(const SettingsKind *kind, void *settings,
+                        const char *text, GHashTable *seen, GError **error)
+{
+    g_autofree char *option = g_strconcat("--", kind->what, NULL);
+    g_auto(GStrv) word = split(option, text, seen, error);
+    bool valid = word && port_name_check(word[0], error);
+
+    for (unsigned i = 1; valid && word[i]; i++) {
+        valid = set_word(kind, settings, word[i], error);
+    }
+    if (word && !valid) {
+        g_prefix_error(error, "%s %s: ", option, word[0]);
+    }
+    return valid ? g_strdup(word[0]) : NULL;
 }
 
 static bool add_tenant(DaemonConfig *c, const char *text, GHashTable *seen,
                        GError **error)
 {
-    g_auto(GStrv) word = split("--tenant", text, seen, error);
     TenantSettings settings = { 0 };
-    bool valid = word && port_name_check(word[0], error);
+    g_autofree char *name = read_named(&settings_of_tenant, &settings, text,
+                                       seen, error);
 
-    for (unsigned i = 1; valid && word[i]; i++) {
-        valid = set_tenant_word(&settings, word[i], error);
+    if (name) {
+        daemon_config_set_tenant(c, name, &settings);
     }
-    if (valid) {
-        daemon_config_set_tenant(c, word[0], &settings);
-    } else if (word) {
-        g_prefix_error(error, "--tenant %s: ", word[0]);
+    return name;
+}
+
+static bool add_domain(DaemonConfig *c, const char *text, GHashTable *seen,
+                       GError **error)
+{
+    g_autofree char *name = NULL;
+    DomainSettings settings;
+
+    domain_settings_init(&settings);
+    name = read_named(&settings_of_domain, &settings, text, seen, error);
+    if (name) {
+        daemon_config_set_domain(c, name, &settings);
     }
-    return valid;
+    return name;
 }
 
 typedef bool AddOne(DaemonConfig *c, const char *text, GHashTable *seen,
@@ -315,6 +359,7 @@ DaemonConfig *arguments_config(const Arguments *args, const char *file,
     if ((file && !config_file_load(c, file, error)) ||
         !set_daemon_words(c, args, error) ||
         !add_all(c, args->tenants, add_tenant, error) ||
+        !add_all(c, args->domains, add_domain, error) ||
         !add_all(c, args->ports, add_port, error) || !set_paths(c, error)) {
         return NULL;
     }
@@ -336,6 +381,7 @@ Arguments *arguments_new(void)
     args->keys = g_ptr_array_new_with_free_func(g_free);
     args->values = g_ptr_array_new_with_free_func(g_free);
     args->tenants = g_ptr_array_new_with_free_func(g_free);
+    args->domains = g_ptr_array_new_with_free_func(g_free);
     args->ports = g_ptr_array_new_with_free_func(g_free);
     return args;
 }
@@ -345,6 +391,7 @@ void arguments_free(Arguments *args)
     g_ptr_array_unref(args->keys);
     g_ptr_array_unref(args->values);
     g_ptr_array_unref(args->tenants);
+    g_ptr_array_unref(args->domains);
     g_ptr_array_unref(args->ports);
     g_free(args->config);
     g_free(args);

@@ -13,7 +13,8 @@
 typedef struct Arguments {
     char *config;               /* a file, or NULL */
     GPtrArray *keys, *values;   /* of the daemon's own words */
-    GPtrArray *tenants, *ports; /* "NAME KEY=VALUE..." */
+    /* "NAME KEY=VALUE..." */
+    GPtrArray *tenants, *domains, *ports;
     gboolean only_check;
     gboolean version;
 } Arguments;
@@ -26,8 +27,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Arguments, arguments_free)
 bool arguments_parse(Arguments *args, int *argc, char ***argv, GError **error);
 
 /*
- * First @file (NULL: none), then the command line: settings one by one, tenants
- * and ports as a whole.  All of it is checked; NULL with @error set.
+ * First @file (NULL: none), then the command line: settings one by one,
+ * tenants, domains and ports as a whole.  All of it is checked; NULL with
+ * @error set.
  */
 DaemonConfig *arguments_config(const Arguments *args, const char *file,
                                GError **error);

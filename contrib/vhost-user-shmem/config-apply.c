@@ -3,6 +3,7 @@
 
 #include "config-apply.h"
 #include "parse.h"
+#include "settings-kind.h"
 
 typedef struct Applying {
     const DaemonConfig *to;
@@ -51,6 +52,10 @@ DaemonConfig *config_of_switch(Switch *sw)
          t = switch_next_tenant(sw, t)) {
         daemon_config_set_tenant(c, tenant_name(t), tenant_settings(t));
     }
+    for (Domain *d = switch_next_domain(sw, NULL); d;
+         d = switch_next_domain(sw, d)) {
+        daemon_config_set_domain(c, domain_name(d), domain_settings(d));
+    }
     for (Port *p = switch_next_port(sw, NULL); p;
          p = switch_next_port(sw, p)) {
         daemon_config_add_port(c, port_name(p), port_settings(p));
@@ -73,6 +78,11 @@ DaemonConfig *config_copy(const DaemonConfig *c)
         const ConfigTenant *t = g_ptr_array_index(c->tenants, i);
 
         daemon_config_set_tenant(copy, t->name, &t->settings);
+    }
+    for (unsigned i = 0; i < c->domains->len; i++) {
+        const ConfigDomain *d = g_ptr_array_index(c->domains, i);
+
+        daemon_config_set_domain(copy, d->name, &d->settings);
     }
     for (unsigned i = 0; i < c->ports->len; i++) {
         const ConfigPort *p = g_ptr_array_index(c->ports, i);
@@ -133,36 +143,26 @@ static void note(Applying *a, const char *what, const char *name,
     g_ptr_array_add(a->changes, c);
 }
 
-/* Names of those of @keys whose values differ, with commas; NULL: none. */
-static char *differing(const char *const *keys,
-                       char *(*get)(const void *settings, const char *key),
-                       const void *one, const void *other)
+/* Names of those words whose values differ, with commas; NULL: none. */
+static char *differing(const SettingsKind *kind, const void *one,
+                       const void *other)
 {
     g_autoptr(GString) all = g_string_new(NULL);
 
-    for (; *keys; keys++) {
-        g_autofree char *a = get(one, *keys), *b = get(other, *keys);
+    for (const char *const *key = kind->keys(); *key; key++) {
+        g_autofree char *a = kind->get(one, *key);
+        g_autofree char *b = kind->get(other, *key);
 
         if (g_strcmp0(a, b)) {
-            g_string_append_printf(all, "%s%s", all->len ? "," : "", *keys);
+            g_string_append_printf(all, "%s%s", all->len ? "," : "", *key);
         }
     }
     return all->len ? g_strdup(all->str) : NULL;
 }
 
-static char *get_of_port(const void *settings, const char *key)
-{
-    return port_settings_get(settings, key);
-}
-
-static char *get_of_tenant(const void *settings, const char *key)
-{
-    return tenant_settings_get(settings, key);
-}
-
 static char *differing_of_ports(const PortSettings *a, const PortSettings *b)
 {
-    return differing(port_settings_keys(), get_of_port, a, b);
+    return differing(&settings_of_port, a, b);
 }
 
 /* -- Tenants --------------------------------------------------------------- */
@@ -172,8 +172,8 @@ static void set_tenants(Applying *a)
     for (unsigned i = 0; i < a->to->tenants->len; i++) {
         const ConfigTenant *t = g_ptr_array_index(a->to->tenants, i);
         const ConfigTenant *old = daemon_config_find_tenant(a->from, t->name);
-        char *keys = old ? differing(tenant_settings_keys(), get_of_tenant,
-                                     &old->settings, &t->settings) : NULL;
+        char *keys = old ? differing(&settings_of_tenant, &old->settings,
+                                     &t->settings) : NULL;
         GError *error = NULL;
 
         if (!old || keys) {
@@ -196,6 +196,54 @@ static void remove_tenants(Applying *a)
     }
 }
 
+/* -- Domains --------------------------------------------------------------- */
+
+/* Else it goes, and may come again as another one. */
+static bool lives_on(const Applying *a, const ConfigDomain *d)
+{
+    const ConfigDomain *new = daemon_config_find_domain(a->to, d->name);
+
+    return new && domain_settings_may_follow(&d->settings, &new->settings,
+                                             NULL);
+}
+
+/* Their ports have gone before. */
+static void remove_domains(Applying *a)
+{
+    for (unsigned i = 0; i < a->from->domains->len; i++) {
+        const ConfigDomain *d = g_ptr_array_index(a->from->domains, i);
+        bool comes_again = daemon_config_find_domain(a->to, d->name);
+        GError *error = NULL;
+
+        if (lives_on(a, d)) {
+            continue;
+        }
+        /* If it stays, what is to come again says why it cannot. */
+        switch_remove_domain(a->sw, d->name, comes_again ? NULL : &error);
+        if (!comes_again) {
+            note(a, "domain", d->name, "removed", NULL, error);
+        }
+    }
+}
+
+static void set_domains(Applying *a)
+{
+    for (unsigned i = 0; i < a->to->domains->len; i++) {
+        const ConfigDomain *d = g_ptr_array_index(a->to->domains, i);
+        const ConfigDomain *old = daemon_config_find_domain(a->from, d->name);
+        char *keys = old ? differing(&settings_of_domain, &old->settings,
+                                     &d->settings) : NULL;
+        GError *error = NULL;
+
+        if (!old || keys) {
+            switch_set_domain(a->sw, d->name, &d->settings, &error);
+            note(a, "domain", d->name,
+                 !old ? "added" : lives_on(a, old) ? "changed" : "replaced",
+                 keys, error);
+        }
+    }
+}
+
 /* -- Ports ----------------------------------------------------------------- */
 
 static void remove_port(Applying *a, const char *name)
@@ -210,6 +258,16 @@ static void replace_port(Applying *a, const char *name)
     g_ptr_array_add(a->again, (char *)name);
 }
 
+/* Its domain's memory is gone, or will be. */
+static bool loses_domain(const Applying *a, const ConfigPort *p)
+{
+    const char *name = p->settings.domain;
+    const ConfigDomain *d = name ? daemon_config_find_domain(a->from, name)
+                                 : NULL;
+
+    return d && !lives_on(a, d);
+}
+
 static void remove_ports(Applying *a)
 {
     for (unsigned i = 0; i < a->from->ports->len; i++) {
@@ -219,7 +277,8 @@ static void remove_ports(Applying *a)
         if (!new) {
             remove_port(a, p->name);
             note(a, "port", p->name, "removed", NULL, NULL);
-        } else if (!port_settings_may_follow(&p->settings, &new->settings,
+        } else if (loses_domain(a, p) ||
+                   !port_settings_may_follow(&p->settings, &new->settings,
                                              NULL)) {
             replace_port(a, p->name);
         }
@@ -403,6 +462,8 @@ GPtrArray *config_apply(const DaemonConfig *to, Switch *sw, Events *ev,
     }
     set_tenants(&a);
     remove_ports(&a);
+    remove_domains(&a);
+    set_domains(&a);
     set_ports(&a);
     add_ports(&a);
     remove_tenants(&a);

@@ -5,8 +5,8 @@
  *
  * The order is one in which each step is possible if the configuration is valid
  * (daemon_config_check()): what goes makes room for what comes, and ports find
- * their tenants.  What only the host can refuse (a socket's path, an interface)
- * stands at the step that failed, and the others go on.
+ * their tenants and domains.  What only the host can refuse (a socket's path,
+ * an interface, memory) stands at the step that failed, and the others go on.
  *
  * Threads: the control thread.
  */
@@ -17,7 +17,8 @@
 #include "events.h"
 
 typedef struct ConfigChange {
-    const char *what;           /* "tenant", "port", "address" */
+    const char *what;           /* "tenant", "domain", "port",
+                                 * "address" */
     char *name;
     const char *change;         /* "added", "changed", "replaced", "removed" */
     char *keys;                 /* that differ, with commas; NULL: none do */

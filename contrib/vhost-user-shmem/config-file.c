@@ -9,9 +9,11 @@
 
 #include "config-file.h"
 #include "parse.h"
+#include "settings-kind.h"
 
 #define PORT_PREFIX "port "
 #define TENANT_PREFIX "tenant "
+#define DOMAIN_PREFIX "domain "
 
 #define FILE_ERROR(error, ...) \
     g_set_error(error, DAEMON_CONFIG_ERROR, 0, __VA_ARGS__)
@@ -93,8 +95,8 @@ static bool index_lines(Reader *r, const char *text, GError **error)
 
 /* -- Groups ---------------------------------------------------------------- */
 
-typedef bool SetKey(Reader *r, void *opaque, const char *key,
-                    const char *value, GError **error);
+typedef bool SetKey(void *opaque, const char *key, const char *value,
+                    GError **error);
 
 static bool read_key(Reader *r, const char *group, const char *key,
                      SetKey *set, void *opaque, GError **error)
@@ -108,7 +110,7 @@ static bool read_key(Reader *r, const char *group, const char *key,
         g_propagate_error(error, wrong);
         return false;
     }
-    return set(r, opaque, key, value, error);
+    return set(opaque, key, value, error);
 }
 
 static bool read_keys(Reader *r, const char *group, SetKey *set, void *opaque,
@@ -126,20 +128,14 @@ static bool read_keys(Reader *r, const char *group, SetKey *set, void *opaque,
     return key != NULL;
 }
 
-static bool set_daemon_key(Reader *r, void *opaque, const char *key,
-                           const char *value, GError **error)
+static bool set_daemon_key(void *config, const char *key, const char *value,
+                           GError **error)
 {
-    return daemon_config_set(r->config, key, value, error);
+    return daemon_config_set(config, key, value, error);
 }
 
-static bool set_port_key(Reader *r, void *opaque, const char *key,
-                         const char *value, GError **error)
-{
-    return port_settings_set(opaque, key, value, error);
-}
-
-static bool set_address(Reader *r, void *opaque, const char *key,
-                        const char *value, GError **error)
+static bool set_address(void *config, const char *key, const char *value,
+                        GError **error)
 {
     uint8_t mac[6];
     uint16_t vlan;
@@ -151,7 +147,7 @@ static bool set_address(Reader *r, void *opaque, const char *key,
     if (!port_name_check(value, error)) {
         return false;
     }
-    daemon_config_add_address(r->config, mac, vlan, value);
+    daemon_config_add_address(config, mac, vlan, value);
     return true;
 }
 
@@ -162,7 +158,7 @@ static bool read_port(Reader *r, const char *group, GError **error)
     bool done = false;
 
     port_settings_init(&settings);
-    if (read_keys(r, group, set_port_key, &settings, error)) {
+    if (read_keys(r, group, settings_of_port.set, &settings, error)) {
         done = port_settings_check_named(&settings, name, error);
         if (done) {
             daemon_config_add_port(r->config, name, &settings);
@@ -175,10 +171,17 @@ static bool read_port(Reader *r, const char *group, GError **error)
     return done;
 }
 
-static bool set_tenant_key(Reader *r, void *opaque, const char *key,
-                           const char *value, GError **error)
+/* Of a kind that has no word which must be there. */
+static bool read_named(Reader *r, const char *group, const char *name,
+                       const SettingsKind *kind, void *settings,
+                       GError **error)
 {
-    return tenant_settings_set(opaque, key, value, error);
+    if (!port_name_check(name, error)) {
+        g_prefix_error(error, "%s:%u: %s: ", r->name, line_of(r, group, NULL),
+                       kind->what);
+        return false;
+    }
+    return read_keys(r, group, kind->set, settings, error);
 }
 
 static bool read_tenant(Reader *r, const char *group, GError **error)
@@ -186,25 +189,33 @@ static bool read_tenant(Reader *r, const char *group, GError **error)
     const char *name = group + strlen(TENANT_PREFIX);
     TenantSettings settings = { 0 };
 
-    if (!port_name_check(name, error)) {
-        g_prefix_error(error, "%s:%u: tenant: ", r->name,
-                       line_of(r, group, NULL));
-        return false;
-    }
-    if (!read_keys(r, group, set_tenant_key, &settings, error)) {
+    if (!read_named(r, group, name, &settings_of_tenant, &settings, error)) {
         return false;
     }
     daemon_config_set_tenant(r->config, name, &settings);
     return true;
 }
 
+static bool read_domain(Reader *r, const char *group, GError **error)
+{
+    const char *name = group + strlen(DOMAIN_PREFIX);
+    DomainSettings settings;
+
+    domain_settings_init(&settings);
+    if (!read_named(r, group, name, &settings_of_domain, &settings, error)) {
+        return false;
+    }
+    daemon_config_set_domain(r->config, name, &settings);
+    return true;
+}
+
 static bool read_group(Reader *r, const char *group, GError **error)
 {
     if (!strcmp(group, "daemon")) {
-        return read_keys(r, group, set_daemon_key, NULL, error);
+        return read_keys(r, group, set_daemon_key, r->config, error);
     }
     if (!strcmp(group, "fdb")) {
-        return read_keys(r, group, set_address, NULL, error);
+        return read_keys(r, group, set_address, r->config, error);
     }
     if (g_str_has_prefix(group, PORT_PREFIX)) {
         return read_port(r, group, error);
@@ -212,8 +223,11 @@ static bool read_group(Reader *r, const char *group, GError **error)
     if (g_str_has_prefix(group, TENANT_PREFIX)) {
         return read_tenant(r, group, error);
     }
+    if (g_str_has_prefix(group, DOMAIN_PREFIX)) {
+        return read_domain(r, group, error);
+    }
     FILE_ERROR(error, "%s:%u: there is no group [%s]: the groups are [daemon], "
-               "[tenant NAME], [port NAME] and [fdb]", r->name,
+               "[tenant NAME], [domain NAME], [port NAME] and [fdb]", r->name,
                line_of(r, group, NULL), group);
     return false;
 }
@@ -262,29 +276,17 @@ bool config_file_load(DaemonConfig *c, const char *path, GError **error)
 
 /* -- Out ------------------------------------------------------------------- */
 
-static void write_port(GKeyFile *keys, const ConfigPort *p)
+/* What is not the default, and @first: a group without keys would not be
+ * there. */
+static void write_group(GKeyFile *keys, const SettingsKind *kind,
+                        const char *name, const void *settings,
+                        const char *first, const char *value_of_first)
 {
-    g_autofree char *group = g_strconcat(PORT_PREFIX, p->name, NULL);
-    const char *const *key = port_settings_keys();
+    g_autofree char *group = g_strjoin(" ", kind->what, name, NULL);
 
-    g_key_file_set_string(keys, group, "type", p->settings.type);
-    for (; *key; key++) {
-        g_autofree char *value = port_settings_get(&p->settings, *key);
-
-        if (value) {
-            g_key_file_set_string(keys, group, *key, value);
-        }
-    }
-}
-
-/* The group is there even if it has no keys. */
-static void write_tenant(GKeyFile *keys, const ConfigTenant *t)
-{
-    g_autofree char *group = g_strconcat(TENANT_PREFIX, t->name, NULL);
-
-    g_key_file_set_string(keys, group, "guarantee-bps", "0");
-    for (const char *const *key = tenant_settings_keys(); *key; key++) {
-        g_autofree char *value = tenant_settings_get(&t->settings, *key);
+    g_key_file_set_string(keys, group, first, value_of_first);
+    for (const char *const *key = kind->keys(); *key; key++) {
+        g_autofree char *value = kind->get(settings, *key);
 
         if (value) {
             g_key_file_set_string(keys, group, *key, value);
@@ -304,10 +306,22 @@ char *config_file_text(const DaemonConfig *c)
         }
     }
     for (unsigned i = 0; i < c->tenants->len; i++) {
-        write_tenant(keys, g_ptr_array_index(c->tenants, i));
+        const ConfigTenant *t = g_ptr_array_index(c->tenants, i);
+
+        write_group(keys, &settings_of_tenant, t->name, &t->settings,
+                    "guarantee-bps", "0");
+    }
+    for (unsigned i = 0; i < c->domains->len; i++) {
+        const ConfigDomain *d = g_ptr_array_index(c->domains, i);
+
+        write_group(keys, &settings_of_domain, d->name, &d->settings,
+                    "direct", "on");
     }
     for (unsigned i = 0; i < c->ports->len; i++) {
-        write_port(keys, g_ptr_array_index(c->ports, i));
+        const ConfigPort *p = g_ptr_array_index(c->ports, i);
+
+        write_group(keys, &settings_of_port, p->name, &p->settings, "type",
+                    p->settings.type);
     }
     for (unsigned i = 0; i < c->addresses->len; i++) {
         const ConfigAddress *a = g_ptr_array_index(c->addresses, i);

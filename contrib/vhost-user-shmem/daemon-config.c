@@ -20,23 +20,65 @@ G_DEFINE_QUARK(vus-daemon-config-error-quark, daemon_config_error)
 #define CONFIG_ERROR(error, ...) \
     g_set_error(error, DAEMON_CONFIG_ERROR, 0, __VA_ARGS__)
 
+/* -- What has a name ------------------------------------------------------- */
+
+/* All of these begin with it. */
+G_STATIC_ASSERT(offsetof(ConfigPort, name) == 0 &&
+                offsetof(ConfigTenant, name) == 0 &&
+                offsetof(ConfigDomain, name) == 0);
+
+static void *find_named(const GPtrArray *all, const char *name)
+{
+    for (unsigned i = 0; i < all->len; i++) {
+        void *one = g_ptr_array_index(all, i);
+
+        if (!strcmp(*(char **)one, name)) {
+            return one;
+        }
+    }
+    return NULL;
+}
+
+/* It is added, with @bytes of nothing, if it is not there. */
+static void *get_named(GPtrArray *all, const char *name, size_t bytes)
+{
+    void *one = find_named(all, name);
+
+    if (!one) {
+        one = g_malloc0(bytes);
+        *(char **)one = g_strdup(name);
+        g_ptr_array_add(all, one);
+    }
+    return one;
+}
+
+static bool check_names(const GPtrArray *all, const char *what,
+                        GError **error)
+{
+    for (unsigned i = 0; i < all->len; i++) {
+        const char *name = *(char **)g_ptr_array_index(all, i);
+
+        if (!port_name_check(name, error)) {
+            g_prefix_error(error, "%s %s: ", what, name);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* -- Life ------------------------------------------------------------------ */
+
+/* Of which nothing else has to be freed. */
+static void free_named(void *opaque)
+{
+    g_free(*(char **)opaque);
+    g_free(opaque);
+}
 
 static void free_port(void *opaque)
 {
-    ConfigPort *p = opaque;
-
-    g_free(p->name);
-    port_settings_clear(&p->settings);
-    g_free(p);
-}
-
-static void free_tenant(void *opaque)
-{
-    ConfigTenant *t = opaque;
-
-    g_free(t->name);
-    g_free(t);
+    port_settings_clear(&((ConfigPort *)opaque)->settings);
+    free_named(opaque);
 }
 
 static void free_address(void *opaque)
@@ -53,7 +95,8 @@ DaemonConfig *daemon_config_new(void)
 
     switch_config_init(&c->sw);
     c->ports = g_ptr_array_new_with_free_func(free_port);
-    c->tenants = g_ptr_array_new_with_free_func(free_tenant);
+    c->tenants = g_ptr_array_new_with_free_func(free_named);
+    c->domains = g_ptr_array_new_with_free_func(free_named);
     c->addresses = g_ptr_array_new_with_free_func(free_address);
     return c;
 }
@@ -65,6 +108,7 @@ void daemon_config_free(DaemonConfig *c)
         g_free(c->control);
         g_ptr_array_unref(c->ports);
         g_ptr_array_unref(c->tenants);
+        g_ptr_array_unref(c->domains);
         g_ptr_array_unref(c->addresses);
         g_free(c);
     }
@@ -266,51 +310,41 @@ char *daemon_config_get(const DaemonConfig *c, const char *key)
                            *(const unsigned *)((const char *)c + word->at));
 }
 
-/* -- Tenants --------------------------------------------------------------- */
+/* -- Tenants and domains --------------------------------------------------- */
 
 ConfigTenant *daemon_config_find_tenant(const DaemonConfig *c,
                                         const char *name)
 {
-    for (unsigned i = 0; i < c->tenants->len; i++) {
-        ConfigTenant *t = g_ptr_array_index(c->tenants, i);
-
-        if (!strcmp(t->name, name)) {
-            return t;
-        }
-    }
-    return NULL;
+    return find_named(c->tenants, name);
 }
 
 void daemon_config_set_tenant(DaemonConfig *c, const char *name,
                               const TenantSettings *settings)
 {
-    ConfigTenant *t = daemon_config_find_tenant(c, name);
+    ConfigTenant *t = get_named(c->tenants, name, sizeof(*t));
 
-    if (!t) {
-        t = g_new0(ConfigTenant, 1);
-        t->name = g_strdup(name);
-        g_ptr_array_add(c->tenants, t);
-    }
     t->settings = *settings;
 }
 
-void daemon_config_remove_tenant(DaemonConfig *c, const char *name)
+ConfigDomain *daemon_config_find_domain(const DaemonConfig *c,
+                                        const char *name)
 {
-    g_ptr_array_remove(c->tenants, daemon_config_find_tenant(c, name));
+    return find_named(c->domains, name);
+}
+
+void daemon_config_set_domain(DaemonConfig *c, const char *name,
+                              const DomainSettings *settings)
+{
+    ConfigDomain *d = get_named(c->domains, name, sizeof(*d));
+
+    d->settings = *settings;
 }
 
 /* -- Ports and addresses --------------------------------------------------- */
 
 ConfigPort *daemon_config_find_port(const DaemonConfig *c, const char *name)
 {
-    for (unsigned i = 0; i < c->ports->len; i++) {
-        ConfigPort *p = g_ptr_array_index(c->ports, i);
-
-        if (!strcmp(p->name, name)) {
-            return p;
-        }
-    }
-    return NULL;
+    return find_named(c->ports, name);
 }
 
 void daemon_config_add_port(DaemonConfig *c, const char *name,
@@ -384,6 +418,20 @@ static bool check_tenant(const DaemonConfig *c, const ConfigPort *p,
     return true;
 }
 
+static bool check_domain(const DaemonConfig *c, const ConfigPort *p,
+                         GError **error)
+{
+    const char *name = p->settings.domain;
+
+    if (name && !daemon_config_find_domain(c, name)) {
+        CONFIG_ERROR(error, "port %s: there is no domain '%s': add [domain "
+                     "%s] (vusctl domain set), or name another one", p->name,
+                     name, name);
+        return false;
+    }
+    return true;
+}
+
 /* Two ports that would get into each other's way. */
 static bool check_pair(const DaemonConfig *c, const ConfigPort *p,
                        const ConfigPort *q, GError **error)
@@ -417,7 +465,8 @@ static bool check_ports(const DaemonConfig *c, GError **error)
             g_prefix_error(error, "port %s: ", p->name);
             return false;
         }
-        if (!check_mirrored(c, p, error) || !check_tenant(c, p, error)) {
+        if (!check_mirrored(c, p, error) || !check_tenant(c, p, error) ||
+            !check_domain(c, p, error)) {
             return false;
         }
         if (c->control && !g_strcmp0(p->settings.socket, c->control)) {
@@ -441,15 +490,7 @@ static bool check_tenants(const DaemonConfig *c, GError **error)
                      c->tenants->len, SWITCH_MAX_TENANTS);
         return false;
     }
-    for (unsigned i = 0; i < c->tenants->len; i++) {
-        const ConfigTenant *t = g_ptr_array_index(c->tenants, i);
-
-        if (!port_name_check(t->name, error)) {
-            g_prefix_error(error, "tenant %s: ", t->name);
-            return false;
-        }
-    }
-    return true;
+    return check_names(c->tenants, "tenant", error);
 }
 
 static bool check_addresses(const DaemonConfig *c, GError **error)
@@ -477,6 +518,7 @@ static bool check_addresses(const DaemonConfig *c, GError **error)
 bool daemon_config_check(const DaemonConfig *c, GError **error)
 {
     return switch_config_check(&c->sw, error) && check_tenants(c, error) &&
+           check_names(c->domains, "domain", error) &&
            check_ports(c, error) && check_addresses(c, error) &&
            admission_check(c, error);
 }
@@ -491,13 +533,21 @@ void daemon_config_foreach_missing(const DaemonConfig *c,
     for (unsigned i = 0; i < c->ports->len; i++) {
         const ConfigPort *p = g_ptr_array_index(c->ports, i);
         const PortSettings *s = &p->settings;
+        const struct {
+            const char *key;
+            char **names;
+        } lists[] = {
+            { "mirror", s->mirror }, { "outs", s->outs },
+        };
 
         if (s->peer && !daemon_config_find_port(c, s->peer)) {
             each(p->name, "peer", s->peer, opaque);
         }
-        for (unsigned k = 0; s->mirror && s->mirror[k]; k++) {
-            if (!daemon_config_find_port(c, s->mirror[k])) {
-                each(p->name, "mirror", s->mirror[k], opaque);
+        for (unsigned k = 0; k < G_N_ELEMENTS(lists); k++) {
+            for (char **name = lists[k].names; name && *name; name++) {
+                if (!daemon_config_find_port(c, *name)) {
+                    each(p->name, lists[k].key, *name, opaque);
+                }
             }
         }
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * All that the daemon is told when it starts, or would have to be told to
- * become what it is now: its own settings, ports, fixed addresses.
+ * become what it is now: its own settings, tenants, domains, ports, fixed
+ * addresses.
  *
  * One table has each of the daemon's own words with reader, writer and help;
  * the command line and the configuration file are made of it.
@@ -23,6 +24,11 @@ typedef struct ConfigTenant {
     TenantSettings settings;
 } ConfigTenant;
 
+typedef struct ConfigDomain {
+    char *name;
+    DomainSettings settings;
+} ConfigDomain;
+
 typedef struct ConfigAddress {
     uint8_t mac[6];
     uint16_t vlan;              /* 0: untagged */
@@ -35,6 +41,7 @@ typedef struct DaemonConfig {
     unsigned metrics_port;      /* TCP, of the loopback; 0: nothing listens */
     GPtrArray *ports;           /* of ConfigPort, in the order to be added */
     GPtrArray *tenants;         /* of ConfigTenant, in the order to be added */
+    GPtrArray *domains;         /* of ConfigDomain, in the order to be added */
     GPtrArray *addresses;       /* of ConfigAddress */
 } DaemonConfig;
 
@@ -71,7 +78,15 @@ ConfigTenant *daemon_config_find_tenant(const DaemonConfig *c,
 /* One that is there takes the new settings. */
 void daemon_config_set_tenant(DaemonConfig *c, const char *name,
                               const TenantSettings *settings);
-void daemon_config_remove_tenant(DaemonConfig *c, const char *name);
+
+/* -- Domains --------------------------------------------------------------- */
+
+ConfigDomain *daemon_config_find_domain(const DaemonConfig *c,
+                                        const char *name);
+
+/* One that is there takes the new settings. */
+void daemon_config_set_domain(DaemonConfig *c, const char *name,
+                              const DomainSettings *settings);
 
 /* -- Ports and addresses --------------------------------------------------- */
 
@@ -91,8 +106,8 @@ void daemon_config_add_address(DaemonConfig *c, const uint8_t mac[6],
 bool daemon_config_check(const DaemonConfig *c, GError **error);
 
 /*
- * Call @each for every port that another one names (peer=, mirror=) and that
- * does not exist.  That is no error: it takes effect when it comes.
+ * Call @each for every port that another one names (peer=, mirror=, outs=) and
+ * that does not exist.  That is no error: it takes effect when it comes.
  */
 void daemon_config_foreach_missing(const DaemonConfig *c,
                                    void (*each)(const char *port,

@@ -3,9 +3,7 @@
 
 #include "deliver.h"
 
-/* Spreads flows over the queues of a guest that has several; those of one flow
- * stay in order. */
-static unsigned frame_hash(const Frame *f)
+unsigned frame_hash(const Frame *f)
 {
     const uint8_t *ip = f->head + 14;
     uint32_t hash = 0, word;
@@ -28,7 +26,9 @@ static unsigned frame_hash(const Frame *f)
         hash = (hash ^ word) * 0x9e3779b1u;
         hash ^= hash >> 15;
     }
-    return hash >> 8;
+    /* The last bytes count in its low bits, too. */
+    hash *= 0x85ebca6bu;
+    return hash ^ hash >> 16;
 }
 
 void deliver(Forwarder *fw, Port *out, const Frame *const *frames, unsigned n)

@@ -9,6 +9,10 @@
 
 #include "datapath.h"
 
+/* Spreads flows over the queues of a guest that has several, or over several
+ * guests; the frames of one flow have the same. */
+unsigned frame_hash(const Frame *f);
+
 /*
  * Up to EGRESS_BURST frames, which @out accepts as they are, at once; what
  * finds no room is dropped and counted.  The caller is inside RCU.

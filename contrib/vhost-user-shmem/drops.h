@@ -38,7 +38,7 @@
       "to be flooded, beyond the port's storm-pps=") \
     X(NOWHERE, "nowhere", \
       "its destination is behind the port that it came from, or " \
-      "there is no other port") \
+      "there is no other port, or it is not one of its outs=") \
     X(MIRROR, "mirror-in", \
       "sent by a port that only mirrors") \
     X(DOWN, "down", \

@@ -160,6 +160,7 @@ static void copy_frame(EgressQueue *q, QueuedFrame *qf, const Frame *f)
     qf->f.vnet = f->vnet;
     qf->f.rest = &qf->all;
     qf->f.beside = NULL;
+    qf->f.buffer = NULL;
     queued_frame_set_bytes(qf, f->bytes);
 }
 

@@ -6,6 +6,7 @@
 #include "parse.h"
 #include "rpc.h"
 #include "rt-port.h"
+#include "settings-kind.h"
 
 #define LOOK_MS 100
 #define MISS_INTERVAL_US G_USEC_PER_SEC
@@ -36,7 +37,7 @@ struct Events {
     Switch *sw;
     GPtrArray *watchers;            /* of EventsWatcher */
     GHashTable *ports;              /* serial: SeenPort */
-    GHashTable *tenants;            /* name: TenantSettings */
+    GHashTable *tenants, *domains;  /* name: its settings as text */
     guint source;                   /* runs while somebody watches */
 };
 
@@ -48,19 +49,23 @@ struct Events {
 #define TENANT_ADDED "tenant-added"
 #define TENANT_CHANGED "tenant-changed"
 #define TENANT_REMOVED "tenant-removed"
+#define DOMAIN_ADDED "domain-added"
+#define DOMAIN_CHANGED "domain-changed"
+#define DOMAIN_REMOVED "domain-removed"
 #define DEADLINE_MISS "deadline-miss"
 
 const char *const *events_names(void)
 {
     static const char *const names[] = {
         PORT_ADDED, PORT_REMOVED, PORT_STATE, TENANT_ADDED, TENANT_CHANGED,
-        TENANT_REMOVED, DEADLINE_MISS, NULL,
+        TENANT_REMOVED, DOMAIN_ADDED, DOMAIN_CHANGED, DOMAIN_REMOVED,
+        DEADLINE_MISS, NULL,
     };
 
     return names;
 }
 
-/* "port" or "tenant", as @key, is its @name. */
+/* "port", "tenant" or "domain", as @key, is its @name. */
 static JsonObject *begin(const char *event, const char *key, const char *name)
 {
     JsonObject *params = json_object_new();
@@ -208,24 +213,39 @@ static void look_at_ports(Events *ev)
     }
 }
 
-/* -- Tenants --------------------------------------------------------------- */
+/* -- Tenants and domains --------------------------------------------------- */
 
-static void look_at_tenant(Events *ev, Tenant *t)
+/* "KEY=VALUE,": the caller frees it. */
+static char *describe(const SettingsKind *kind, const void *settings)
 {
-    TenantSettings *seen = g_hash_table_lookup(ev->tenants, tenant_name(t));
-    const TenantSettings *s = tenant_settings(t);
+    GString *text = g_string_new(NULL);
 
-    if (!seen) {
-        seen = g_new0(TenantSettings, 1);
-        g_hash_table_insert(ev->tenants, g_strdup(tenant_name(t)), seen);
-        tell_all(ev, begin(TENANT_ADDED, "tenant", tenant_name(t)));
-    } else if (memcmp(seen, s, sizeof(*s))) {
-        tell_all(ev, begin(TENANT_CHANGED, "tenant", tenant_name(t)));
+    for (const char *const *key = kind->keys(); *key; key++) {
+        g_autofree char *value = kind->get(settings, *key);
+
+        if (value) {
+            g_string_append_printf(text, "%s=%s,", *key, value);
+        }
     }
-    *seen = *s;
+    return g_string_free(text, false);
 }
 
-static void look_for_gone_tenants(Events *ev)
+static void look_at_one(Events *ev, GHashTable *seen, const SettingsKind *kind,
+                        const char *name, const void *settings,
+                        const char *added, const char *changed)
+{
+    const char *before = g_hash_table_lookup(seen, name);
+    char *now = describe(kind, settings);
+
+    if (!before) {
+        tell_all(ev, begin(added, kind->what, name));
+    } else if (strcmp(before, now)) {
+        tell_all(ev, begin(changed, kind->what, name));
+    }
+    g_hash_table_insert(seen, g_strdup(name), now);
+}
+
+static void look_at_tenants(Events *ev)
 {
     GHashTableIter i;
     const char *name;
@@ -237,14 +257,29 @@ static void look_for_gone_tenants(Events *ev)
             g_hash_table_iter_remove(&i);
         }
     }
-}
-
-static void look_at_tenants(Events *ev)
-{
-    look_for_gone_tenants(ev);
     for (Tenant *t = switch_next_tenant(ev->sw, NULL); t;
          t = switch_next_tenant(ev->sw, t)) {
-        look_at_tenant(ev, t);
+        look_at_one(ev, ev->tenants, &settings_of_tenant, tenant_name(t),
+                    tenant_settings(t), TENANT_ADDED, TENANT_CHANGED);
+    }
+}
+
+static void look_at_domains(Events *ev)
+{
+    GHashTableIter i;
+    const char *name;
+
+    g_hash_table_iter_init(&i, ev->domains);
+    while (g_hash_table_iter_next(&i, (void **)&name, NULL)) {
+        if (!switch_find_domain(ev->sw, name)) {
+            tell_all(ev, begin(DOMAIN_REMOVED, "domain", name));
+            g_hash_table_iter_remove(&i);
+        }
+    }
+    for (Domain *d = switch_next_domain(ev->sw, NULL); d;
+         d = switch_next_domain(ev->sw, d)) {
+        look_at_one(ev, ev->domains, &settings_of_domain, domain_name(d),
+                    domain_settings(d), DOMAIN_ADDED, DOMAIN_CHANGED);
     }
 }
 
@@ -393,6 +428,7 @@ void events_remove_port(Events *ev, Switch *sw, Port *p)
 static void look(Events *ev)
 {
     look_at_tenants(ev);
+    look_at_domains(ev);
     look_at_ports(ev);
     look_at_misses(ev);
 }
@@ -456,6 +492,8 @@ Events *events_new(Switch *sw)
                                       free_seen_port);
     ev->tenants = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                         g_free);
+    ev->domains = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
+                                        g_free);
     return ev;
 }
 
@@ -466,6 +504,7 @@ void events_free(Events *ev)
         g_ptr_array_unref(ev->watchers);
         g_hash_table_unref(ev->ports);
         g_hash_table_unref(ev->tenants);
+        g_hash_table_unref(ev->domains);
         g_free(ev);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What happens, told to whoever watches: ports and tenants that come, change
- * and go, and deadlines that were missed.
+ * What happens, told to whoever watches: ports, tenants and domains that come,
+ * change and go, and deadlines that were missed.
  *
  * Nothing of the switch has to call us.  What there is is compared with what
  * was there, ten times a second while somebody watches, and by

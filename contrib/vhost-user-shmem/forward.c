@@ -134,6 +134,7 @@ static const Frame *retag(Forwarder *fw, unsigned i, TagChange change,
             vlan_push(to, f, tci);
         } else {
             *to = *f;
+            to->buffer = NULL;
             to->head[14] = (f->head[14] & 0xf0) | tci >> 8;
             to->head[15] = tci;
         }
@@ -180,7 +181,12 @@ static void flood(Forwarder *fw, const Port *in, unsigned i, unsigned vlan)
 static void act(Forwarder *fw, const Port *in, unsigned i,
                 const FlowAction *action)
 {
+    FrameBuffer *buffer = fw->burst.frame[i].buffer;
+
     fw->has_retagged[0][i] = fw->has_retagged[1][i] = false;
+    if (G_UNLIKELY(buffer)) {
+        buffer->shared = action->kind == FLOW_FLOOD || action->outs > 1;
+    }
     switch (action->kind) {
     case FLOW_OUT:
         for (unsigned k = 0; k < action->outs; k++) {
@@ -263,6 +269,10 @@ static void forward_switched(Forwarder *fw, const Port *in)
         if (!admit(fw, in, f)) {
             continue;
         }
+        if (G_UNLIKELY(b->directed >> i & 1)) {
+            put(fw, b->out[i], f);
+            continue;
+        }
         if (!slot || !flow_slot_is(slot, key, in->id, generation)) {
             FlowSlot *found = flow_slot(fw->flows, key, in->id);
 
@@ -320,7 +330,7 @@ void forward_burst(Forwarder *fw, Port *in)
     if (G_UNLIKELY(in->rt)) {
         rt_accept(fw, in);
     }
-    if (in->only_peer) {
+    if (in->only_peer && !fw->burst.directed) {
         forward_to_peer(fw, in);
     } else {
         forward_switched(fw, in);

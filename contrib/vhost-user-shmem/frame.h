@@ -34,12 +34,25 @@
 /* IPv6's largest packet without jumbograms, and two tags. */
 #define FRAME_MAX_BYTES (14 + 8 + 40 + 65535)
 
+/*
+ * Where a frame lies that came from a member of a domain: the buffer itself can
+ * go on to another one, if nobody else gets the frame and nothing of it was
+ * changed.
+ */
+typedef struct FrameBuffer {
+    const struct Domain *domain;
+    const struct netvm_desc *desc;
+    bool shared;                /* others get it, too: it has to be copied */
+    bool gone;                  /* it went on */
+} FrameBuffer;
+
 typedef struct Frame {
     uint32_t bytes;             /* from the destination address on */
     uint32_t head_bytes;        /* of them in head */
     /* Where the rest begins; valid as long as the burst it came with. */
     const VringSegment *rest;
     const struct RtBeside *beside;  /* NULL: it has no deadline */
+    FrameBuffer *buffer;        /* NULL: it can only be copied */
     uint32_t rest_offset;
     struct virtio_net_hdr vnet;
     uint8_t head[FRAME_HEAD_BYTES + FRAME_HEAD_ROOM];
@@ -93,6 +106,7 @@ static inline bool frame_read(Frame *f, const VringBurst *b,
     f->bytes = chain->bytes - vnet_bytes;
     f->head_bytes = MIN(f->bytes, FRAME_HEAD_BYTES);
     f->beside = NULL;
+    f->buffer = NULL;
     if (G_UNLIKELY(chain->segments != 1)) {
         frame_read_segments(f, b, chain, vnet_bytes);
         return true;

@@ -4,14 +4,16 @@
  * then written a metric at a time.
  *
  * Nothing needs to be escaped: port_name_check() lets no character into the
- * name of a port or tenant that means something here, and other labels are
- * ours.  Numbers are whole, or written in two whole parts: a locale has no say.
+ * name of a port, tenant or domain that means something here, and other labels
+ * are ours.  Numbers are whole, or written in two whole parts: a locale has no
+ * say.
  */
 #include <inttypes.h>
 #include <string.h>
 
 #include "admission.h"
 #include "metrics.h"
+#include "netvm/domain.h"
 #include "rpc-methods-impl.h"
 #include "rt-port.h"
 
@@ -368,6 +370,71 @@ static void show_tenants(Shown *m)
     }
 }
 
+/* -- Domains --------------------------------------------------------------- */
+
+static uint64_t memory_bytes(Domain *d)
+{
+    return d->region->bytes;
+}
+
+static uint64_t members(Domain *d)
+{
+    return d->members;
+}
+
+static uint64_t buffers(Domain *d)
+{
+    return d->buffers;
+}
+
+static uint64_t free_buffers(Domain *d)
+{
+    return rpc_free_buffers(d);
+}
+
+static uint64_t reclaimed(Domain *d)
+{
+    return d->reclaimed;
+}
+
+static uint64_t quarantines(Domain *d)
+{
+    return d->quarantines;
+}
+
+/* Of members there are the counters of their ports: what they count themselves
+ * they can forge, and who owns how many buffers takes long to find out. */
+static void show_domains(Shown *m)
+{
+    static const struct {
+        const char *name, *type, *help;
+        uint64_t (*get)(Domain *d);
+    } metric[] = {
+        { "vus_domain_memory_bytes", "gauge", "Memory that members share.",
+          memory_bytes },
+        { "vus_domain_members", "gauge",
+          "Members that are there, or leave.", members },
+        { "vus_domain_buffers", "gauge", "Buffers for packets, of all.",
+          buffers },
+        { "vus_domain_free_buffers", "gauge", "Those that nobody has.",
+          free_buffers },
+        { "vus_domain_reclaimed_buffers_total", "counter",
+          "Taken back from members that left.", reclaimed },
+        { "vus_domain_quarantines_total", "counter",
+          "Times that a member left and another one did not see it in time.",
+          quarantines },
+    };
+
+    for (unsigned k = 0; k < G_N_ELEMENTS(metric); k++) {
+        begin(m, metric[k].name, metric[k].type, metric[k].help);
+        for (Domain *d = switch_next_domain(m->sw, NULL); d;
+             d = switch_next_domain(m->sw, d)) {
+            sample(m, metric[k].name, "domain", domain_name(d),
+                   metric[k].get(d));
+        }
+    }
+}
+
 /* -- The daemon ------------------------------------------------------------ */
 
 static void show_workers(Shown *m)
@@ -473,6 +540,7 @@ char *metrics_text(const RpcContext *context)
     show_links(&m);
     show_deadlines(&m);
     show_tenants(&m);
+    show_domains(&m);
     show_workers(&m);
     show_addresses(&m);
     for (unsigned i = 0; i < m.ports; i++) {

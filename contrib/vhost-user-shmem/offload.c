@@ -261,6 +261,7 @@ static unsigned complete(Offload *o, const Frame *f)
     Frame *to = &o->frame[0];
 
     *to = *f;
+    to->buffer = NULL;
     to->vnet = (struct virtio_net_hdr) { 0 };
     to->rest = &o->piece;
     to->rest_offset = f->head_bytes;
@@ -328,6 +329,7 @@ static unsigned segment(Offload *o, const Frame *f, const FrameHeaders *h)
         to->head_bytes = headers;
         to->rest = &o->piece;
         to->beside = f->beside;
+        to->buffer = NULL;
         to->rest_offset = headers + offset;
         to->vnet = (struct virtio_net_hdr) { 0 };
         memcpy(to->head, f->head, headers);

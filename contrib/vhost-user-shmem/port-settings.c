@@ -117,6 +117,10 @@ void port_settings_clear(PortSettings *s)
     g_free(s->ifname);
     g_free(s->peer);
     g_free(s->tenant);
+    g_free(s->domain);
+    g_free(s->service);
+    g_free(s->services);
+    g_strfreev(s->outs);
     g_strfreev(s->mirror);
     *s = (PortSettings) { 0 };
 }
@@ -129,6 +133,10 @@ void port_settings_copy(PortSettings *to, const PortSettings *from)
     to->ifname = g_strdup(from->ifname);
     to->peer = g_strdup(from->peer);
     to->tenant = g_strdup(from->tenant);
+    to->domain = g_strdup(from->domain);
+    to->service = g_strdup(from->service);
+    to->services = g_strdup(from->services);
+    to->outs = g_strdupv(from->outs);
     to->mirror = g_strdupv(from->mirror);
 }
 
@@ -251,8 +259,16 @@ static bool check_words(const PortSettings *s, GError **error)
             return false;
         }
     }
-    if (!strcmp(s->type, "vhost-user") && !s->socket) {
-        SETTINGS_ERROR(error, "a port of type=vhost-user needs socket=PATH");
+    if (is_for(find_word("socket"), s->type) && !s->socket) {
+        SETTINGS_ERROR(error, "a port of type=%s needs socket=PATH", s->type);
+        return false;
+    }
+    if (is_for(find_word("domain"), s->type) && !s->domain) {
+        SETTINGS_ERROR(error, "a port of type=%s needs domain=NAME", s->type);
+        return false;
+    }
+    if (is_for(find_word("services"), s->type) && !s->services) {
+        SETTINGS_ERROR(error, "a port of type=%s needs services=LIST", s->type);
         return false;
     }
     if (is_for(find_word("ifname"), s->type) && !s->ifname) {

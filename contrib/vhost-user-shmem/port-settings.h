@@ -44,9 +44,12 @@ typedef struct PortIp {
 
 typedef struct PortSettings {
     /* Fixed when the port is made. */
-    char *type;                 /* "vhost-user", "tap", "af-xdp", "dummy" */
-    char *socket;               /* vhost-user: its path */
-    bool client;                /* vhost-user: connects instead of listening */
+    char *type;                 /* "vhost-user", "netvm", "chain", "tap",
+                                 * "af-xdp", "dummy" */
+    char *socket;               /* vhost-user, netvm: its path */
+    bool client;                /* connects there instead of listening */
+    char *domain;               /* netvm, chain: whose member is behind it */
+    char *service;              /* netvm: what that member does, or NULL */
     unsigned queues;            /* pairs of rings, or of a NIC's; 1 to 16 */
     unsigned mtu;               /* largest the front end may choose */
     char *ifname;               /* tap, af-xdp: the interface */
@@ -65,6 +68,8 @@ typedef struct PortSettings {
     PortIp ip[PORT_IPS_MAX];
     char *peer;                 /* all that comes goes to this port, or NULL */
     char **mirror;              /* this port shows what these do, or NULL */
+    char *services;             /* chain: its hops */
+    char **outs;                /* netvm: ports that a member may name */
     unsigned storm_pps;         /* of flooded frames; 0: no limit */
     unsigned max_macs;          /* that are learned here */
 

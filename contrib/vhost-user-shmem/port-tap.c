@@ -150,6 +150,7 @@ static bool read_frame(TapPort *t, unsigned i, Frame *f,
     memcpy(f->head, data + FRAME_VNET_BYTES, f->head_bytes);
     f->rest = &t->segment[i];
     f->beside = NULL;
+    f->buffer = NULL;
     f->rest_offset = FRAME_VNET_BYTES + f->head_bytes;
     return true;
 }

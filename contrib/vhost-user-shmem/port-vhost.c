@@ -17,6 +17,7 @@
 #include <glib-unix.h>
 
 #include "egress-ring.h"
+#include "file-closer.h"
 #include "lock.h"
 #include "kick.h"
 #include "offload.h"
@@ -33,9 +34,6 @@
 /* One that is lost so soon will be back at once: say so now and then. */
 #define SHORT_CONNECTION_US G_USEC_PER_SEC
 #define QUIET_US (10 * G_USEC_PER_SEC)
-
-/* In QUIET_US, of what can be caused at will. */
-#define LINES_MAX 20
 
 /* As long as more wait, no front end is taken. */
 #define FILES_TO_CLOSE_MAX 64
@@ -81,32 +79,7 @@ typedef struct VhostPort {
     int64_t connected_us;
     int64_t quiet_until_us;
     unsigned unsaid;                /* messages, since it is quiet */
-    int64_t lines_until_us;
-    unsigned lines;                 /* of log_often(), until then */
 } VhostPort;
-
-/* What a front end or a guest can cause as often as it likes. */
-static void G_GNUC_PRINTF(3, 4)
-log_often(VhostPort *v, GLogLevelFlags level, const char *format, ...)
-{
-    int64_t now_us = g_get_monotonic_time();
-    g_autofree char *text = NULL;
-    va_list args;
-
-    if (now_us >= v->lines_until_us) {
-        v->lines_until_us = now_us + QUIET_US;
-        v->lines = 0;
-    }
-    if (v->lines == LINES_MAX) {
-        return;
-    }
-    v->lines++;
-    va_start(args, format);
-    text = g_strdup_vprintf(format, args);
-    va_end(args);
-    port_log(v->p, level, "%s%s", text, v->lines < LINES_MAX ? "" :
-             " (what follows within ten seconds is left out)");
-}
 
 /* -- What the front end has told ------------------------------------------- */
 
@@ -176,8 +149,8 @@ static void on_ring_started(void *opaque, unsigned index)
     if (v->state && r->vring.packed &&
         vring_resume(&r->vring,
                      ring_state_journal(v->state, index, &r->spec))) {
-        log_often(v, G_LOG_LEVEL_MESSAGE, "ring %u goes on at 0x%x", index,
-                  vring_base(&r->vring) & 0xffff);
+        port_log_often(v->p, G_LOG_LEVEL_MESSAGE, "ring %u goes on at 0x%x",
+                       index, vring_base(&r->vring) & 0xffff);
     }
 }
 
@@ -284,7 +257,7 @@ static bool handle(VhostPort *v, VuMsg *m)
             break_connection(v, error);
             return false;
         }
-        log_often(v, G_LOG_LEVEL_WARNING, "refused %s", error->message);
+        port_log_often(v->p, G_LOG_LEVEL_WARNING, "refused %s", error->message);
         g_clear_error(&error);
     }
     if (handled != VU_HANDLED &&
@@ -354,12 +327,13 @@ static void on_front(void *opaque, int fd)
         receive(v);
     }
     if (v->conn) {
-        log_often(v, G_LOG_LEVEL_WARNING, "a second front end was turned away: "
-                  "one is connected");
+        port_log_often(v->p, G_LOG_LEVEL_WARNING, "a second front end was "
+                       "turned away: one is connected");
         vu_conn_free(vu_conn_new(fd));
-    } else if (vu_conn_files_to_close() > FILES_TO_CLOSE_MAX) {
-        log_often(v, G_LOG_LEVEL_WARNING, "a front end was turned away: files "
-                  "that others have sent cannot be closed yet");
+    } else if (file_closer_waiting() > FILES_TO_CLOSE_MAX) {
+        port_log_often(v->p, G_LOG_LEVEL_WARNING, "a front end was turned "
+                       "away: files that others have sent cannot be closed "
+                       "yet");
         vu_conn_free(vu_conn_new(fd));
     } else {
         connected(v, fd);
@@ -453,9 +427,10 @@ static void vhost_broken(Port *p)
         const VuRing *r = &v->front.ring[i];
 
         if (r->started && r->vring.error != VRING_OK) {
-            log_often(v, G_LOG_LEVEL_WARNING, "ring %u has stopped (%s): %s",
-                      i, vring_error_name(r->vring.error),
-                      vring_error_text(r->vring.error));
+            port_log_often(v->p, G_LOG_LEVEL_WARNING,
+                           "ring %u has stopped (%s): %s", i,
+                           vring_error_name(r->vring.error),
+                           vring_error_text(r->vring.error));
             kick(r->err_fd);
         }
     }

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include "parse.h"
+#include "netvm/domain-chain.h"
 #include "port-words.h"
 #include "rtnet/rt-endpoint.h"
 
@@ -25,8 +26,8 @@
 #define SETTINGS_ERROR(error, ...) \
     g_set_error(error, PORT_SETTINGS_ERROR, 0, __VA_ARGS__)
 
-static const char *const types[] = { "vhost-user", "tap", "af-xdp", "dummy",
-                                     NULL };
+static const char *const types[] = { "vhost-user", "netvm", "chain", "tap",
+                                     "af-xdp", "dummy", NULL };
 static const char *const on_off[] = { "off", "on", NULL };
 static const char *const auto_on_off[] = { "auto", "on", "off", NULL };
 static const char *const xdp_modes[] = { "auto", "native", "generic", NULL };
@@ -329,8 +330,8 @@ static char *get_ip(const PortWord *word, const PortSettings *s)
 
 /* -- Other ports ----------------------------------------------------------- */
 
-static bool set_mirror(const PortWord *word, PortSettings *s,
-                       const char *value, GError **error)
+static bool set_ports(const PortWord *word, PortSettings *s,
+                      const char *value, GError **error)
 {
     g_auto(GStrv) names = split(value, PORT_MIRRORED_MAX, error);
 
@@ -342,14 +343,16 @@ static bool set_mirror(const PortWord *word, PortSettings *s,
     if (!names) {
         return false;
     }
-    g_strfreev(s->mirror);
-    s->mirror = *names ? g_steal_pointer(&names) : NULL;
+    g_strfreev(*AT(char **, word, s));
+    *AT(char **, word, s) = *names ? g_steal_pointer(&names) : NULL;
     return true;
 }
 
-static char *get_mirror(const PortWord *word, const PortSettings *s)
+static char *get_ports(const PortWord *word, const PortSettings *s)
 {
-    return s->mirror ? g_strjoinv(",", s->mirror) : NULL;
+    char **names = *AT(char **, word, s);
+
+    return names ? g_strjoinv(",", names) : NULL;
 }
 
 /* -- The table ------------------------------------------------------------- */
@@ -372,17 +375,29 @@ static char *get_mirror(const PortWord *word, const PortSettings *s)
 #define TEXT(field, may_be) \
     .set = set_text, .get = get_text, .check = (may_be), \
     .at = offsetof(PortSettings, field)
+#define PORTS(field) \
+    .set = set_ports, .get = get_ports, .at = offsetof(PortSettings, field)
 #define VHOST_USER .type = "vhost-user"
+#define WITH_SOCKET .type = "vhost-user,netvm"
 #define FIXED .fixed = true
 
 const PortWord port_words[] = {
     { "type", FIXED, TEXT(type, check_type),
-      .help = "what the port is attached to: vhost-user, tap, af-xdp or "
-              "dummy" },
-    { "socket", VHOST_USER, FIXED, TEXT(socket, check_socket),
-      .help = "path of the socket where the front end is met" },
-    { "client", VHOST_USER, FIXED, BOOL(client, on_off),
+      .help = "what the port is attached to: vhost-user, netvm, chain, tap, "
+              "af-xdp or dummy" },
+    { "socket", WITH_SOCKET, FIXED, TEXT(socket, check_socket),
+      .help = "path of the socket where the guest's QEMU is met" },
+    { "client", WITH_SOCKET, FIXED, BOOL(client, on_off),
       .help = "on: connect to the socket; off: listen there" },
+    { "domain", .type = "netvm,chain", FIXED, TEXT(domain, port_name_check),
+      .help = "whose memory it shares" },
+    { "service", .type = "netvm", FIXED, TEXT(service, port_name_check),
+      .help = "what the member does: chains name it" },
+    { "services", .type = "chain", TEXT(services, chain_check),
+      .help = "hops of the chain, with commas; services side by side with + "
+              "(only the first one's packet goes on)" },
+    { "outs", .type = "netvm", PORTS(outs),
+      .help = "ports that it may send out of by naming them" },
     { "queues", .type = "vhost-user,af-xdp", FIXED,
       NUMBER(queues, 1, QUEUES_MAX),
       .help = "pairs of rings that are offered, or the NIC's, 1 to "
@@ -410,7 +425,7 @@ const PortWord port_words[] = {
       .help = "only these IPv4 and IPv6 source addresses; none: any" },
     { "peer", TEXT(peer, port_name_check),
       .help = "all that comes goes to this port, whatever its address" },
-    { "mirror", .set = set_mirror, .get = get_mirror,
+    { "mirror", PORTS(mirror),
       .help = "show what these ports send and are sent, and nothing else" },
     { "storm-pps", NUMBER(storm_pps, 0, STORM_PPS_MAX),
       .help = "most frames per second that are flooded; 0: no limit" },

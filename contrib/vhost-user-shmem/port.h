@@ -27,12 +27,17 @@
 #define INGRESS_BURST 32
 #define EGRESS_BURST 64             /* what one call of egress() is given */
 
-G_STATIC_ASSERT(INGRESS_BURST <= VRING_BURST && EGRESS_BURST <= VRING_BURST);
+G_STATIC_ASSERT(INGRESS_BURST <= VRING_BURST && EGRESS_BURST <= VRING_BURST &&
+                INGRESS_BURST <= 32);
 
 /* What came in at once; the frames live until ingress_done(). */
 typedef struct IngressBurst {
     unsigned n;
     unsigned max;                   /* that are wanted: up to INGRESS_BURST */
+    unsigned handled;               /* others that have gone on already */
+    uint32_t directed;              /* bit per frame: its sender has said where
+                                     * it goes ... */
+    uint16_t out[INGRESS_BURST];    /* ... to this port */
     Frame frame[INGRESS_BURST];
     VringBurst ring;                /* for the port's use */
 } IngressBurst;
@@ -46,10 +51,14 @@ typedef struct PortOps {
     void (*close)(Port *p);
     /* settings.link_up has changed; may be NULL. */
     void (*link)(Port *p);
+    /* Other settings have changed; may be NULL.  The port is still. */
+    void (*changed)(Port *p);
     /* Once a second; may be NULL. */
     void (*tick)(Port *p);
     /* A worker has called port_break(). */
     void (*broken)(Port *p);
+    /* A worker has called port_call(). */
+    void (*called)(Port *p);
     void (*status)(Port *p, PortStatus *status);
     /* What a sleeping worker waits for, or -1: queue @queue has to be
      * polled without end. */
@@ -91,6 +100,7 @@ struct Port {
                                      * is not there */
     uint8_t shown_by_n;
     uint16_t shown_by[PORT_MAX_MIRRORS];
+    uint64_t outs[SWITCH_MAX_PORTS / 64];   /* bit per id that it may name */
     const PortOps *ops;
     void *impl;
     PortSettings settings;
@@ -109,6 +119,7 @@ struct Port {
 
     /* Written by workers, atomic. */
     const char *broken;             /* NULL: it is not; a constant text */
+    bool calls;
 
     /* The control thread's. */
     Switch *sw;
@@ -120,11 +131,15 @@ struct Port {
     uint64_t breaks;
     const char *last_broken;
     PortCounters counted_before;    /* of what the counters say, not shown */
+    int64_t lines_until_us;
+    unsigned lines;                 /* of port_log_often(), until then */
 };
 
 extern const PortOps port_vhost_ops;
 extern const PortOps port_tap_ops;
 extern const PortOps port_afxdp_ops;
+extern const PortOps port_netvm_ops;
+extern const PortOps port_chain_ops;
 extern const PortOps port_dummy_ops;
 
 /* -- The control thread ---------------------------------------------------- */
@@ -141,6 +156,10 @@ const char *port_state_dir(const Port *p);
 
 /* One line, with the port's name in front. */
 void port_log(const Port *p, GLogLevelFlags level, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+/* What a peer can cause as often as it likes: some of it. */
+void port_log_often(Port *p, GLogLevelFlags level, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
 /* Whether @p is a member of @vlan, and whether frames of it go out tagged. */
@@ -174,5 +193,15 @@ void port_charge(Port *p, uint64_t bytes, unsigned pkts, uint64_t now_ns);
 
 /* Something is wrong for good; the control thread is told.  @why stays. */
 void port_break(Port *p, const char *why);
+
+/* ops->called() is to be called by the control thread. */
+void port_call(Port *p);
+
+/* What the thread whose counters of @p these are counts of port @id. */
+static inline PortCounters *port_counters_of(PortCounters *counters,
+                                             const Port *p, unsigned id)
+{
+    return counters - p->id + id;
+}
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "daemon-config.h"
 #include "rpc-methods.h"
+#include "settings-kind.h"
 
 typedef JsonNode *RpcCall(void *opaque, JsonObject *params, GError **error);
 
@@ -18,6 +19,9 @@ RpcCall rpc_port_add, rpc_port_remove, rpc_port_set, rpc_port_list,
 
 /* Tenants. */
 RpcCall rpc_tenant_set, rpc_tenant_remove, rpc_tenant_list;
+
+/* Domains. */
+RpcCall rpc_domain_set, rpc_domain_remove, rpc_domain_list;
 
 /* Links, limits, deadlines. */
 RpcCall rpc_qos_links, rpc_qos_deadlines;
@@ -51,6 +55,10 @@ bool rpc_port_if_given(const RpcContext *context, JsonObject *params,
  * integer nor null.  The caller frees it. */
 char *rpc_setting(JsonObject *given, const char *key, GError **error);
 
+/* All that is in @given, into @settings, which are of that kind. */
+bool rpc_read_settings(const SettingsKind *kind, void *settings,
+                       JsonObject *given, GError **error);
+
 /* @error, which has another domain, is an error of that code. */
 void rpc_set_code(GError **error, RpcError code);
 
@@ -59,6 +67,14 @@ void rpc_set_code(GError **error, RpcError code);
 JsonNode *rpc_true(void);
 JsonNode *rpc_object(JsonObject *object);
 JsonNode *rpc_array(JsonArray *array);
+
+/* Those that are not the default. */
+void rpc_add_settings(JsonObject *shown, const SettingsKind *kind,
+                      const void *settings);
+JsonObject *rpc_show_settings(const SettingsKind *kind, const void *settings);
+
+/* Of a domain: free buffers now, which workers take and give back. */
+uint32_t rpc_free_buffers(Domain *d);
 
 /* -- The daemon as it is --------------------------------------------------- */
 

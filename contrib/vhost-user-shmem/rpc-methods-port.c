@@ -6,24 +6,6 @@
 
 /* -- Settings in ----------------------------------------------------------- */
 
-static bool read_settings(PortSettings *s, JsonObject *given, GError **error)
-{
-    g_autoptr(GList) keys = json_object_get_members(given);
-
-    for (GList *key = keys; key; key = key->next) {
-        g_autofree char *value = rpc_setting(given, key->data, error);
-
-        if (!value) {
-            return false;
-        }
-        if (!port_settings_set(s, key->data, value, error)) {
-            rpc_set_code(error, RPC_ERROR_PARAMS);
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Do they go together with all that is there, instead of what @name had
  * before? */
 static bool check_settings(const RpcContext *context, const char *name,
@@ -46,18 +28,13 @@ static bool check_settings(const RpcContext *context, const char *name,
 
 /* -- Ports out ------------------------------------------------------------- */
 
+/* Its type stands first, whatever it is. */
 static JsonObject *show_settings(const PortSettings *s)
 {
     JsonObject *shown = json_object_new();
 
     json_object_set_string_member(shown, "type", s->type);
-    for (const char *const *key = port_settings_keys(); *key; key++) {
-        g_autofree char *value = port_settings_get(s, *key);
-
-        if (value) {
-            json_object_set_string_member(shown, *key, value);
-        }
-    }
+    rpc_add_settings(shown, &settings_of_port, s);
     return shown;
 }
 
@@ -79,6 +56,16 @@ static JsonObject *show_contract(Port *p)
     return shown;
 }
 
+static void add_missing(const RpcContext *context, char **name,
+                        JsonArray *missing)
+{
+    for (; name && *name; name++) {
+        if (!switch_find_port(context->sw, *name)) {
+            json_array_add_string_element(missing, *name);
+        }
+    }
+}
+
 /* Ports that it names and that do not exist. */
 static JsonArray *show_missing(const RpcContext *context,
                                const PortSettings *s)
@@ -88,21 +75,21 @@ static JsonArray *show_missing(const RpcContext *context,
     if (s->peer && !switch_find_port(context->sw, s->peer)) {
         json_array_add_string_element(missing, s->peer);
     }
-    for (unsigned i = 0; s->mirror && s->mirror[i]; i++) {
-        if (!switch_find_port(context->sw, s->mirror[i])) {
-            json_array_add_string_element(missing, s->mirror[i]);
-        }
-    }
+    add_missing(context, s->mirror, missing);
+    add_missing(context, s->outs, missing);
     return missing;
 }
 
-static void show_front_end(JsonObject *shown, const PortStatus *status)
+static void show_front_end(JsonObject *shown, const PortStatus *status,
+                           bool is_virtio)
 {
     char features[sizeof("0x0123456789abcdef")];
 
     g_snprintf(features, sizeof(features), "0x%" PRIx64, status->features);
     json_object_set_int_member(shown, "connects", status->connects);
-    json_object_set_string_member(shown, "features", features);
+    if (is_virtio) {
+        json_object_set_string_member(shown, "features", features);
+    }
     json_object_set_int_member(shown, "memory-bytes", status->memory_bytes);
     if (status->rings) {
         json_object_set_string_member(shown, "rings", status->rings);
@@ -127,8 +114,8 @@ static JsonObject *show_port(const RpcContext *context, Port *p)
     json_object_set_int_member(shown, "ingress-queues",
                                status.ingress_queues);
     json_object_set_int_member(shown, "egress-queues", status.egress_queues);
-    if (!strcmp(s->type, "vhost-user")) {
-        show_front_end(shown, &status);
+    if (s->socket) {
+        show_front_end(shown, &status, !strcmp(s->type, "vhost-user"));
     }
     json_object_set_int_member(shown, "breaks", status.breaks);
     if (status.broken) {
@@ -159,8 +146,9 @@ JsonNode *rpc_port_add(void *opaque, JsonObject *params, GError **error)
         return NULL;
     }
     port_settings_init(&s);
-    if (read_settings(&s, json_object_get_object_member(params, "settings"),
-                      error) &&
+    if (rpc_read_settings(&settings_of_port, &s,
+                          json_object_get_object_member(params, "settings"),
+                          error) &&
         check_settings(context, name, &s, error)) {
         p = switch_add_port(context->sw, name, &s, error);
     }
@@ -193,8 +181,9 @@ JsonNode *rpc_port_set(void *opaque, JsonObject *params, GError **error)
         return NULL;
     }
     port_settings_copy(&s, port_settings(p));
-    if (read_settings(&s, json_object_get_object_member(params, "settings"),
-                      error)) {
+    if (rpc_read_settings(&settings_of_port, &s,
+                          json_object_get_object_member(params, "settings"),
+                          error)) {
         if (!port_settings_may_follow(port_settings(p), &s, error)) {
             rpc_set_code(error, RPC_ERROR_SETTINGS);
         } else {

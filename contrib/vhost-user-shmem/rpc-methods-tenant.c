@@ -1,28 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include <string.h>
-
 #include "rpc-methods-impl.h"
-
-/* -- Settings in ----------------------------------------------------------- */
-
-static bool read_settings(TenantSettings *s, JsonObject *given,
-                          GError **error)
-{
-    g_autoptr(GList) keys = json_object_get_members(given);
-
-    for (GList *key = keys; key; key = key->next) {
-        g_autofree char *value = rpc_setting(given, key->data, error);
-
-        if (!value) {
-            return false;
-        }
-        if (!tenant_settings_set(s, key->data, value, error)) {
-            rpc_set_code(error, RPC_ERROR_PARAMS);
-            return false;
-        }
-    }
-    return true;
-}
 
 /* Do they go together with all that is there? */
 static bool check_settings(const RpcContext *context, const char *name,
@@ -39,20 +16,6 @@ static bool check_settings(const RpcContext *context, const char *name,
 }
 
 /* -- Tenants out ----------------------------------------------------------- */
-
-static JsonObject *show_settings(const TenantSettings *s)
-{
-    JsonObject *shown = json_object_new();
-
-    for (const char *const *key = tenant_settings_keys(); *key; key++) {
-        g_autofree char *value = tenant_settings_get(s, *key);
-
-        if (value) {
-            json_object_set_string_member(shown, *key, value);
-        }
-    }
-    return shown;
-}
 
 static JsonArray *show_ports(const RpcContext *context, const char *tenant)
 {
@@ -73,7 +36,8 @@ static JsonObject *show_tenant(const RpcContext *context, Tenant *t)
 
     json_object_set_string_member(shown, "name", tenant_name(t));
     json_object_set_object_member(shown, "settings",
-                                  show_settings(tenant_settings(t)));
+                                  rpc_show_settings(&settings_of_tenant,
+                                                    tenant_settings(t)));
     json_object_set_boolean_member(shown, "limited",
                                    switch_tenant_is_limited(context->sw, t));
     json_object_set_array_member(shown, "ports",
@@ -94,8 +58,9 @@ JsonNode *rpc_tenant_set(void *opaque, JsonObject *params, GError **error)
         rpc_set_code(error, RPC_ERROR_PARAMS);
         return NULL;
     }
-    if (!read_settings(&s, json_object_get_object_member(params, "settings"),
-                       error) ||
+    if (!rpc_read_settings(&settings_of_tenant, &s,
+                           json_object_get_object_member(params, "settings"),
+                           error) ||
         !check_settings(context, name, &s, error)) {
         return NULL;
     }

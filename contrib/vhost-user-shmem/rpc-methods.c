@@ -61,6 +61,45 @@ void rpc_set_code(GError **error, RpcError code)
     }
 }
 
+bool rpc_read_settings(const SettingsKind *kind, void *settings,
+                       JsonObject *given, GError **error)
+{
+    g_autoptr(GList) keys = json_object_get_members(given);
+
+    for (GList *key = keys; key; key = key->next) {
+        g_autofree char *value = rpc_setting(given, key->data, error);
+
+        if (!value) {
+            return false;
+        }
+        if (!kind->set(settings, key->data, value, error)) {
+            rpc_set_code(error, RPC_ERROR_PARAMS);
+            return false;
+        }
+    }
+    return true;
+}
+
+void rpc_add_settings(JsonObject *shown, const SettingsKind *kind,
+                      const void *settings)
+{
+    for (const char *const *key = kind->keys(); *key; key++) {
+        g_autofree char *value = kind->get(settings, *key);
+
+        if (value) {
+            json_object_set_string_member(shown, *key, value);
+        }
+    }
+}
+
+JsonObject *rpc_show_settings(const SettingsKind *kind, const void *settings)
+{
+    JsonObject *shown = json_object_new();
+
+    rpc_add_settings(shown, kind, settings);
+    return shown;
+}
+
 JsonNode *rpc_true(void)
 {
     JsonNode *node = json_node_new(JSON_NODE_VALUE);
@@ -132,12 +171,25 @@ static void set_text_or_null(JsonObject *object, const char *name,
     }
 }
 
+static JsonArray *list_words(const SettingsKind *kind)
+{
+    JsonArray *words = json_array_new();
+
+    for (const char *const *key = kind->keys(); *key; key++) {
+        JsonObject *word = json_object_new();
+
+        json_object_set_string_member(word, "key", *key);
+        json_object_set_string_member(word, "help", kind->help(*key));
+        json_array_add_object_element(words, word);
+    }
+    return words;
+}
+
 static JsonNode *list_settings(void *opaque, JsonObject *params,
                                GError **error)
 {
     JsonObject *all = json_object_new();
-    JsonArray *ports = json_array_new(), *tenants = json_array_new();
-    JsonArray *daemon = json_array_new();
+    JsonArray *ports = json_array_new(), *daemon = json_array_new();
 
     for (const char *const *key = port_settings_keys(); *key; key++) {
         g_autofree char *usual = port_settings_default(*key);
@@ -158,16 +210,11 @@ static JsonNode *list_settings(void *opaque, JsonObject *params,
         json_object_set_string_member(word, "help", w->help);
         json_array_add_object_element(daemon, word);
     }
-    for (const char *const *key = tenant_settings_keys(); *key; key++) {
-        JsonObject *word = json_object_new();
-
-        json_object_set_string_member(word, "key", *key);
-        json_object_set_string_member(word, "help",
-                                      tenant_settings_help(*key));
-        json_array_add_object_element(tenants, word);
-    }
     json_object_set_array_member(all, "port", ports);
-    json_object_set_array_member(all, "tenant", tenants);
+    json_object_set_array_member(all, "tenant",
+                                 list_words(&settings_of_tenant));
+    json_object_set_array_member(all, "domain",
+                                 list_words(&settings_of_domain));
     json_object_set_array_member(all, "daemon", daemon);
     return rpc_object(all);
 }
@@ -248,6 +295,8 @@ static JsonNode *watch(void *opaque, JsonObject *params, GError **error)
     { "settings", RPC_OBJECT, .required = true, .help = text }
 #define TENANT \
     { "name", RPC_STRING, .required = true, .help = "name of the tenant" }
+#define DOMAIN \
+    { "name", RPC_STRING, .required = true, .help = "name of the domain" }
 #define BOUNDS \
     { "bounds", RPC_BOOLEAN, \
       .help = "false: without what is promised, which takes time to find" }
@@ -262,7 +311,7 @@ static const RpcMethod methods[] = {
       { { 0 } } },
     { "methods", "All methods with their parameters.", list_methods,
       { { 0 } } },
-    { "settings", "All settings of ports, tenants and the daemon.",
+    { "settings", "All settings of ports, tenants, domains, the daemon.",
       list_settings, { { 0 } } },
     { "drops", "Why frames are dropped: counters and what they mean.",
       list_drops, { { 0 } } },
@@ -289,6 +338,18 @@ static const RpcMethod methods[] = {
       rpc_tenant_remove, { TENANT } },
     { "tenant.list", "All tenants with their settings and ports.",
       rpc_tenant_list, { { 0 } } },
+    { "domain.set", "Add a domain, or give it more buffers.",
+      rpc_domain_set, {
+          DOMAIN, SETTINGS("new settings: strings, integers, or null for the "
+                           "default") } },
+    { "domain.remove", "Remove a domain that has no ports.",
+      rpc_domain_remove, { DOMAIN } },
+    { "domain.list", "Domains: memory, buffers, members.",
+      rpc_domain_list, {
+          PORT_OR_ALL("name", "only this domain"),
+          { "owned", RPC_BOOLEAN,
+            .help = "true: with how many buffers each member owns, which "
+                    "holds up its packets until they are counted" } } },
     { "stats", "Frames and bytes, and drops by reason, per port and in sum.",
       rpc_stats, {
           PORT_OR_ALL("name", "only of this port"),

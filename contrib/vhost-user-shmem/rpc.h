@@ -38,6 +38,7 @@ typedef enum RpcError {
     RPC_ERROR_NO_ADDRESS,       /* that is fixed */
     RPC_ERROR_TOO_MUCH,         /* clients, or answers to a batch */
     RPC_ERROR_NO_TENANT,
+    RPC_ERROR_NO_DOMAIN,
     RPC_ERROR_END               /* behind the last */
 } RpcError;
 

@@ -28,6 +28,7 @@ struct Switch {
     GPtrArray *ports;               /* in the order in which they were added */
     uint64_t ports_ever;
     GPtrArray *tenants;
+    GPtrArray *domains;
     Port *by_id[SWITCH_MAX_PORTS];
     guint tick_source, broken_source;
 };
@@ -53,6 +54,13 @@ void port_forget_bandwidth(Port *p);
 
 /* Settings have not changed, but what they mean. */
 void switch_apply_port(Port *p);
+
+/* -- switch-domains.c ------------------------------------------------------ */
+
+void switch_init_domains(Switch *sw);
+void switch_free_domains(Switch *sw);
+
+/* -- More of switch.c ------------------------------------------------------ */
 
 Worker *switch_least_loaded(Switch *sw);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ports that name others (peer=, mirror=): names become ids that workers read.
- * A name that nobody has yet is no error; it takes effect when somebody does.
+ * Ports that name others (peer=, mirror=, outs=): names become ids that workers
+ * read.  A name that nobody has yet is no error; it takes effect when somebody
+ * does.
  *
  * Threads: the control thread.
  */
@@ -15,6 +16,7 @@ typedef struct Links {
     bool only_peer;
     uint8_t shown_by_n;
     uint16_t shown_by[PORT_MAX_MIRRORS];
+    uint64_t outs[SWITCH_MAX_PORTS / 64];
 } Links;
 
 static bool shows(const Port *mirror, const char *name)
@@ -37,12 +39,24 @@ static void find_mirrors(Switch *sw, const Port *p, Links *links)
     }
 }
 
+static void find_outs(Switch *sw, const Port *p, Links *links)
+{
+    for (char **name = p->settings.outs; name && *name; name++) {
+        const Port *out = switch_find_port(sw, *name);
+
+        if (out && out != p) {
+            links->outs[out->id / 64] |= UINT64_C(1) << out->id % 64;
+        }
+    }
+}
+
 static Links find_links(Switch *sw, const Port *p)
 {
     const PortSettings *s = &p->settings;
     Links links = { .peer = -1 };
 
     find_mirrors(sw, p, &links);
+    find_outs(sw, p, &links);
     if (s->peer) {
         const Port *peer = switch_find_port(sw, s->peer);
         Links theirs = { 0 };
@@ -67,6 +81,7 @@ void switch_link_ports(Switch *sw)
                                links.shown_by_n * sizeof(uint16_t)) == 0;
 
         if (ids_same && links.peer == p->peer &&
+            memcmp(links.outs, p->outs, sizeof(p->outs)) == 0 &&
             links.only_peer == p->only_peer) {
             continue;
         }
@@ -75,6 +90,7 @@ void switch_link_ports(Switch *sw)
         p->only_peer = links.only_peer;
         p->shown_by_n = links.shown_by_n;
         memcpy(p->shown_by, links.shown_by, sizeof(p->shown_by));
+        memcpy(p->outs, links.outs, sizeof(p->outs));
         datapath_new_generation(&sw->dp);
         port_resume(p);
     }

@@ -22,8 +22,13 @@
 
 #define TICK_S 1
 
+/* Lines in QUIET_US, of what peers can cause at will. */
+#define QUIET_US (10 * G_USEC_PER_SEC)
+#define LINES_MAX 20
+
 static const PortOps *const types[] = {
-    &port_vhost_ops, &port_tap_ops, &port_afxdp_ops, &port_dummy_ops,
+    &port_vhost_ops, &port_tap_ops, &port_afxdp_ops, &port_netvm_ops,
+    &port_chain_ops, &port_dummy_ops,
 };
 
 G_DEFINE_QUARK(switch-error-quark, switch_error)
@@ -95,6 +100,7 @@ Switch *switch_new(const SwitchConfig *cfg, GError **error)
     sw->cfg.state_dir = g_strdup(cfg->state_dir);
     sw->ports = g_ptr_array_new();
     switch_init_tenants(sw);
+    switch_init_domains(sw);
     sw->dp.generation = 1;
     /* So that nothing was heard before. */
     sw->dp.now_s = 1;
@@ -132,6 +138,7 @@ void switch_free(Switch *sw)
     fdb_free(sw->dp.fdb);
     g_ptr_array_free(sw->ports, true);
     switch_free_tenants(sw);
+    switch_free_domains(sw);
     g_free(sw->cfg.state_dir);
     g_free(sw);
     rcu_unregister_thread();
@@ -367,6 +374,9 @@ static void change_port(Switch *sw, Port *p, const PortSettings *own)
     if (p->settings.link_up != link_was_up && p->ops->link) {
         p->ops->link(p);
     }
+    if (p->ops->changed) {
+        p->ops->changed(p);
+    }
     switch_link_ports(sw);
     port_apply_bandwidth(p);
     /* What it may no longer claim is not its own. */
@@ -524,6 +534,14 @@ void port_break(Port *p, const char *why)
     }
 }
 
+void port_call(Port *p)
+{
+    uint64_t one = 1;
+
+    __atomic_store_n(&p->calls, true, __ATOMIC_RELEASE);
+    (void)!write(p->sw->dp.control_fd, &one, sizeof(one));
+}
+
 static gboolean on_broken(gint fd, GIOCondition condition, gpointer opaque)
 {
     Switch *sw = opaque;
@@ -543,6 +561,9 @@ static gboolean on_broken(gint fd, GIOCondition condition, gpointer opaque)
             p->ops->broken(p);
             port_resume(p);
         }
+        if (__atomic_exchange_n(&p->calls, false, __ATOMIC_ACQUIRE)) {
+            p->ops->called(p);
+        }
     }
     return G_SOURCE_CONTINUE;
 }
@@ -556,4 +577,25 @@ void port_log(const Port *p, GLogLevelFlags level, const char *format, ...)
     text = g_strdup_vprintf(format, args);
     va_end(args);
     g_log(G_LOG_DOMAIN, level, "port %s: %s", p->name, text);
+}
+
+void port_log_often(Port *p, GLogLevelFlags level, const char *format, ...)
+{
+    int64_t now_us = g_get_monotonic_time();
+    g_autofree char *text = NULL;
+    va_list args;
+
+    if (now_us >= p->lines_until_us) {
+        p->lines_until_us = now_us + QUIET_US;
+        p->lines = 0;
+    }
+    if (p->lines == LINES_MAX) {
+        return;
+    }
+    p->lines++;
+    va_start(args, format);
+    text = g_strdup_vprintf(format, args);
+    va_end(args);
+    port_log(p, level, "%s%s", text, p->lines < LINES_MAX ? "" :
+             " (what follows within ten seconds is left out)");
 }

@@ -10,6 +10,7 @@
 
 #include "drops.h"
 #include "fdb.h"
+#include "netvm/domain-settings.h"
 #include "port-settings.h"
 #include "sandbox.h"
 #include "tenant-settings.h"
@@ -93,6 +94,25 @@ Tenant *switch_next_tenant(Switch *sw, Tenant *after);
 
 const char *tenant_name(const Tenant *t);
 const TenantSettings *tenant_settings(const Tenant *t);
+
+/* -- Domains --------------------------------------------------------------- */
+
+typedef struct Domain Domain;
+
+/* One that is there may only grow.  NULL with @error set. */
+Domain *switch_set_domain(Switch *sw, const char *name,
+                          const DomainSettings *settings, GError **error);
+
+/* Not while ports are of it. */
+bool switch_remove_domain(Switch *sw, const char *name, GError **error);
+
+Domain *switch_find_domain(Switch *sw, const char *name);
+
+/* In the order in which they were added: from NULL to NULL. */
+Domain *switch_next_domain(Switch *sw, Domain *after);
+
+const char *domain_name(const Domain *d);
+const DomainSettings *domain_settings(const Domain *d);
 
 /* -- What is shown of a port ----------------------------------------------- */
 

@@ -22,6 +22,7 @@ static void copy_moved(Frame *to, const Frame *f, int bytes)
     to->head_bytes = f->head_bytes + bytes;
     to->rest = f->rest;
     to->beside = f->beside;
+    to->buffer = NULL;
     to->rest_offset = f->rest_offset;
     to->vnet = vnet;
 }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "file-closer.h"
 #include "kick.h"
 #include "vu-conn.h"
 
@@ -34,33 +35,6 @@ G_DEFINE_QUARK(vu-conn-error-quark, vu_conn_error)
 static bool is_known(int fd)
 {
     return fcntl(fd, F_GET_SEALS) >= 0 || kick_is_eventfd(fd);
-}
-
-static GThreadPool *closer;     /* the control thread's */
-static unsigned files_to_close; /* atomic */
-
-static void close_file(gpointer file, gpointer unused)
-{
-    /* Orders this behind the file's coming, as the pool does. */
-    __atomic_load_n(&files_to_close, __ATOMIC_ACQUIRE);
-    close(GPOINTER_TO_INT(file) - 1);
-    __atomic_fetch_sub(&files_to_close, 1, __ATOMIC_RELEASE);
-}
-
-/* close() may wait: for whoever serves a file system, or for the other end of a
- * socket with SO_LINGER. */
-static void close_later(int fd)
-{
-    if (!closer) {
-        closer = g_thread_pool_new(close_file, NULL, 1, false, NULL);
-    }
-    __atomic_fetch_add(&files_to_close, 1, __ATOMIC_RELEASE);
-    g_thread_pool_push(closer, GINT_TO_POINTER(fd + 1), NULL);
-}
-
-unsigned vu_conn_files_to_close(void)
-{
-    return __atomic_load_n(&files_to_close, __ATOMIC_RELAXED);
 }
 
 /* -- Life ------------------------------------------------------------------ */
@@ -148,7 +122,7 @@ static Files take_fds(VuConn *c, struct msghdr *msg)
 
             memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(fd), sizeof(fd));
             if (!is_known(fd)) {
-                close_later(fd);
+                file_close_later(fd);
                 files = FILES_UNKNOWN;
             } else if (c->in.fds < VU_MAX_FDS) {
                 c->in.fd[c->in.fds++] = fd;

@@ -40,9 +40,6 @@ GQuark vu_conn_error_quark(void);
 VuConn *vu_conn_new(int fd);
 void vu_conn_free(VuConn *c);
 
-/* Files of all peers whose closing waits; a thread of its own does it. */
-unsigned vu_conn_files_to_close(void);
-
 int vu_conn_fd(const VuConn *c);
 
 VuReceived vu_conn_receive(VuConn *c, VuMsg *m, GError **error);

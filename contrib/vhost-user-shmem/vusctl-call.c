@@ -270,6 +270,20 @@ char *vusctl_join(JsonObject *object, const char *name)
     return g_string_free(text, false);
 }
 
+char *vusctl_settings_of(JsonObject *object)
+{
+    JsonObject *settings = vusctl_object(object, "settings");
+    g_autoptr(GList) keys = settings ? json_object_get_members(settings) : NULL;
+    GString *text = g_string_new(NULL);
+
+    for (GList *key = keys; key; key = key->next) {
+        g_string_append_printf(text, "%s%s=%s", text->len ? " " : "",
+                               (char *)key->data,
+                               vusctl_string(settings, key->data));
+    }
+    return g_string_free(text, false);
+}
+
 JsonObject *vusctl_object(JsonObject *object, const char *name)
 {
     JsonNode *node = json_object_get_member(object, name);

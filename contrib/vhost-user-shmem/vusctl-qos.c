@@ -12,9 +12,6 @@
 #include "table.h"
 #include "vusctl.h"
 
-#define USAGE(error, ...) \
-    g_set_error(error, VUSCTL_ERROR, VUSCTL_USAGE, __VA_ARGS__)
-
 /* "2.5M", or what stands for none; the caller frees it. */
 static char *rate(JsonObject *object, const char *name)
 {
@@ -25,21 +22,6 @@ static char *rate(JsonObject *object, const char *name)
 
 /* -- Tenants --------------------------------------------------------------- */
 
-/* "KEY=VALUE KEY=VALUE"; the caller frees it. */
-static char *settings_of(JsonObject *tenant)
-{
-    JsonObject *settings = vusctl_object(tenant, "settings");
-    g_autoptr(GList) keys = settings ? json_object_get_members(settings) : NULL;
-    GString *text = g_string_new(NULL);
-
-    for (GList *key = keys; key; key = key->next) {
-        g_string_append_printf(text, "%s%s=%s", text->len ? " " : "",
-                               (char *)key->data,
-                               vusctl_string(settings, key->data));
-    }
-    return g_string_free(text, false);
-}
-
 static void show_tenants(JsonNode *result)
 {
     g_autoptr(Table) t = table_new("TENANT", "", "", NULL);
@@ -48,7 +30,7 @@ static void show_tenants(JsonNode *result)
     table_wrap(t, VUSCTL_COLUMNS);
     for (unsigned i = 0; i < vusctl_length(tenants); i++) {
         JsonObject *tenant = json_array_get_object_element(tenants, i);
-        g_autofree char *settings = settings_of(tenant);
+        g_autofree char *settings = vusctl_settings_of(tenant);
         g_autofree char *joined = vusctl_join(tenant, "ports");
         g_auto(GStrv) port = g_strsplit(joined, ",", -1);
         g_autofree char *ports = g_strjoinv(" ", port);
@@ -62,26 +44,12 @@ static void show_tenants(JsonNode *result)
 bool vusctl_tenant(Vusctl *v, GError **error)
 {
     const char *what = v->words > 0 ? v->word[0] : "list";
-    JsonObject *params;
 
     if (!strcmp(what, "list") && v->words <= 1) {
         return vusctl_finish(v, vusctl_call(v, "tenant.list", NULL, error),
                              show_tenants);
     }
-    if (!strcmp(what, "set") && v->words >= 2) {
-        params = vusctl_take_settings(v, 1, error);
-        return params && vusctl_finish(v, vusctl_call(v, "tenant.set", params,
-                                                      error), NULL);
-    }
-    if (!strcmp(what, "remove") && v->words == 2) {
-        params = json_object_new();
-        json_object_set_string_member(params, "name", v->word[1]);
-        return vusctl_finish(v, vusctl_call(v, "tenant.remove", params, error),
-                             NULL);
-    }
-    USAGE(error, "write: vusctl tenant [list], tenant set NAME KEY=VALUE..., "
-          "or tenant remove NAME");
-    return false;
+    return vusctl_set_or_remove(v, "tenant", "tenant [list]", error);
 }
 
 /* -- Links ----------------------------------------------------------------- */

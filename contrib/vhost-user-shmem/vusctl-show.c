@@ -29,16 +29,17 @@ static char *describe_vlans(JsonObject *settings)
 
 static char *describe_note(JsonObject *port, JsonObject *settings)
 {
+    static const char *const keys[] = {
+        "domain", "service", "services", "peer", "mirror",
+    };
     GString *note = g_string_new(NULL);
     g_autofree char *missing = vusctl_join(port, "missing");
     const char *broken = vusctl_string(port, "broken");
 
-    for (unsigned i = 0; i < 2; i++) {
-        const char *key = i == 0 ? "peer" : "mirror";
-
-        if (*vusctl_string(settings, key)) {
-            g_string_append_printf(note, "%s=%s ", key,
-                                   vusctl_string(settings, key));
+    for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (*vusctl_string(settings, keys[i])) {
+            g_string_append_printf(note, "%s=%s ", keys[i],
+                                   vusctl_string(settings, keys[i]));
         }
     }
     if (*missing) {
@@ -297,11 +298,13 @@ static void show_port_words(JsonArray *words)
 static void show_settings(JsonNode *result)
 {
     g_autoptr(Table) of_tenants = table_new("TENANT", "WHAT IT IS", NULL);
+    g_autoptr(Table) of_domains = table_new("DOMAIN", "WHAT IT IS", NULL);
     g_autoptr(Table) of_daemon = table_new("DAEMON", "WHAT IT IS", NULL);
     JsonObject *all = json_node_get_object(result);
 
     show_port_words(vusctl_array(all, "port"));
     add_words(of_tenants, vusctl_array(all, "tenant"));
+    add_words(of_domains, vusctl_array(all, "domain"));
     add_words(of_daemon, vusctl_array(all, "daemon"));
 }
 

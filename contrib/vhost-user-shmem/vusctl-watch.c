@@ -37,13 +37,13 @@ static char *describe_state(JsonObject *e)
                            *broken ? ": it broke, " : "", broken);
 }
 
-static char *describe_tenant(JsonObject *e)
+/* "tenant-added", or of a domain. */
+static char *describe_named(JsonObject *e)
 {
-    const char *event = vusctl_string(e, "event");
+    g_auto(GStrv) word = g_strsplit(vusctl_string(e, "event"), "-", 2);
 
-    /* "tenant-added" */
-    return g_strdup_printf("tenant %s was %s", vusctl_string(e, "tenant"),
-                           event + strlen("tenant-"));
+    return g_strdup_printf("%s %s was %s", word[0], vusctl_string(e, word[0]),
+                           word[1]);
 }
 
 static char *describe_miss(JsonObject *e)
@@ -67,9 +67,12 @@ static const struct {
     { "port-added", describe_added },
     { "port-removed", describe_removed },
     { "port-state", describe_state },
-    { "tenant-added", describe_tenant },
-    { "tenant-changed", describe_tenant },
-    { "tenant-removed", describe_tenant },
+    { "tenant-added", describe_named },
+    { "tenant-changed", describe_named },
+    { "tenant-removed", describe_named },
+    { "domain-added", describe_named },
+    { "domain-changed", describe_named },
+    { "domain-removed", describe_named },
     { "deadline-miss", describe_miss },
 };
 

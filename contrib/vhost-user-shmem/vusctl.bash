@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What bash can complete behind "vusctl": commands, names of ports and tenants,
-# keys.  All but the commands is asked of the daemon; without one there is
-# nothing to complete, and nothing is said.
+# What bash can complete behind "vusctl": commands, names of ports, tenants and
+# domains, keys.  All but the commands is asked of the daemon; without one there
+# is nothing to complete, and nothing is said.
 
 # The daemon that the line names answers within two seconds, or not at all.
 _vusctl_ask() {
@@ -23,7 +23,11 @@ _vusctl_tenants() {
     _vusctl_ask tenant list | awk 'NR > 1 && /^[^ ]/ { print $1 }'
 }
 
-# Of PORT or TENANT.
+_vusctl_domains() {
+    _vusctl_ask domain list | awk 'NR > 1 { print $1 }'
+}
+
+# Of PORT, TENANT or DOMAIN.
 _vusctl_keys() {
     _vusctl_ask settings | awk -v of="$1" '
         /^[A-Z]/ { section = $1 }
@@ -55,8 +59,9 @@ _vusctl_split() {
 # What KEY= before the cursor can be.
 _vusctl_values() {
     case $1 in
-    peer | mirror) _vusctl_ports ;;
+    peer | mirror | outs) _vusctl_ports ;;
     tenant) _vusctl_tenants ;;
+    domain) _vusctl_domains ;;
     esac
 }
 
@@ -73,6 +78,10 @@ _vusctl_what() {
         if ((n > 2)); then _vusctl_keys TENANT; else _vusctl_tenants; fi ;;
     tenant:remove) ((n == 2)) && _vusctl_tenants ;;
     tenant:) echo list set remove ;;
+    domain:set)
+        if ((n > 2)); then _vusctl_keys DOMAIN; else _vusctl_domains; fi ;;
+    domain:show | domain:remove) ((n == 2)) && _vusctl_domains ;;
+    domain:) echo list show set remove ;;
     remove: | show: | stats: | inject: | read: | deadlines:) _vusctl_ports ;;
     call:) _vusctl_methods ;;
     :) _vusctl_commands ;;

@@ -83,6 +83,26 @@ JsonObject *vusctl_take_settings(const Vusctl *v, unsigned at, GError **error)
     return params;
 }
 
+bool vusctl_set_or_remove(Vusctl *v, const char *what, const char *others,
+                          GError **error)
+{
+    const char *verb = v->words > 0 ? v->word[0] : "";
+    g_autofree char *method = g_strjoin(".", what, verb, NULL);
+    JsonObject *params;
+
+    if (!strcmp(verb, "set") && v->words >= 2) {
+        params = vusctl_take_settings(v, 1, error);
+    } else if (!strcmp(verb, "remove") && v->words == 2) {
+        params = named(v->word[1]);
+    } else {
+        USAGE(error, "write: vusctl %s, %s set NAME KEY=VALUE..., or %s "
+              "remove NAME", others, what, what);
+        return false;
+    }
+    return params && vusctl_finish(v, vusctl_call(v, method, params, error),
+                                   NULL);
+}
+
 /* Nothing, if nothing is missing. */
 static void show_missing(JsonNode *result)
 {
@@ -248,6 +268,12 @@ static const Command commands[] = {
     { "tenant set", "NAME KEY=VALUE...", 0, 0, 0, NULL,
       "add a tenant, or change settings" },
     { "tenant remove", "NAME", 0, 0, 0, NULL, "remove a tenant" },
+    { "domain", "[list]", 0, MANY, OPTION_JSON, vusctl_domain,
+      "domains: memory, buffers, members" },
+    { "domain show", "[NAME]", 0, 0, 0, NULL, "all about a domain, or all" },
+    { "domain set", "NAME KEY=VALUE...", 0, 0, 0, NULL,
+      "add a domain, or give it more buffers" },
+    { "domain remove", "NAME", 0, 0, 0, NULL, "remove a domain" },
     { "links", "", 0, 0, OPTION_JSON, vusctl_links,
       "what waits, and what is promised" },
     { "deadlines", "[PORT]", 0, 1, OPTION_JSON, vusctl_deadlines,

@@ -45,6 +45,12 @@ JsonNode *vusctl_next_event(Vusctl *v, GError **error);
 JsonObject *vusctl_take_settings(const Vusctl *v, unsigned at,
                                  GError **error);
 
+/* The words "set NAME KEY=VALUE..." or "remove NAME": call @what.set or
+ * @what.remove.  With other words it says that these are to be written, or
+ * @others. */
+bool vusctl_set_or_remove(Vusctl *v, const char *what, const char *others,
+                          GError **error);
+
 /* -- Commands -------------------------------------------------------------- */
 
 typedef bool VusctlCommand(Vusctl *v, GError **error);
@@ -52,7 +58,7 @@ typedef bool VusctlCommand(Vusctl *v, GError **error);
 VusctlCommand vusctl_list, vusctl_show, vusctl_stats, vusctl_fdb,
               vusctl_workers, vusctl_settings, vusctl_drops, vusctl_top,
               vusctl_doctor, vusctl_tenant, vusctl_links, vusctl_deadlines,
-              vusctl_watch, vusctl_reload;
+              vusctl_watch, vusctl_reload, vusctl_domain;
 
 #define VUSCTL_COLUMNS 80
 
@@ -84,6 +90,10 @@ int64_t vusctl_deadline_counter(JsonObject *port, const char *name);
 
 /* The texts in array @name, with commas; the caller frees it. */
 char *vusctl_join(JsonObject *object, const char *name);
+
+/* Members of object "settings" as "KEY=VALUE KEY=VALUE"; the caller frees
+ * it. */
+char *vusctl_settings_of(JsonObject *object);
 
 /* Sum of the members of object @name, which are numbers. */
 int64_t vusctl_sum(JsonObject *object, const char *name);

@@ -168,6 +168,8 @@ static inline unsigned serve_queue(Worker *w, uint32_t entry, unsigned most)
         return 0;
     }
     fw->burst.max = most;
+    fw->burst.handled = 0;
+    fw->burst.directed = 0;
     if (G_UNLIKELY(port_is_limited(p)) && !may_take(p, &fw->burst)) {
         return 0;
     }
@@ -176,6 +178,9 @@ static inline unsigned serve_queue(Worker *w, uint32_t entry, unsigned most)
         fw->burst.n = taken;
         forward_burst(fw, p);
         p->ops->ingress_done(p, queue, &fw->burst);
+    }
+    taken += fw->burst.handled;
+    if (taken > 0) {
         counter_add(&w->pkts, taken);
     }
     return taken;

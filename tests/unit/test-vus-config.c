@@ -140,6 +140,36 @@ static void test_too_many_tenants(void)
     assert_contains(error->message, "65 tenants are too many");
 }
 
+static void test_domains(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(DaemonConfig) c = parse(
+        "[port fw]\ntype=netvm\ndomain=chain\nsocket=/run/fw.sock\n"
+        "outs=up\n"
+        "[domain chain]\nbuffers=100\nbuffer-bytes=4096\nring=64\n"
+        "members=3\ndirect=off\npages=huge\n[domain other]\n", &error);
+    g_autofree char *text = NULL;
+    const ConfigDomain *d;
+
+    g_assert_no_error(error);
+    g_assert_cmpuint(c->domains->len, ==, 2);
+    d = g_ptr_array_index(c->domains, 0);
+    g_assert_cmpstr(d->name, ==, "chain");
+    g_assert_cmpuint(d->settings.buffers, ==, 100);
+    g_assert_cmpuint(d->settings.buffer_bytes, ==, 4096);
+    g_assert_cmpuint(d->settings.ring_descs, ==, 64);
+    g_assert_cmpuint(d->settings.members, ==, 3);
+    g_assert_false(d->settings.direct);
+    g_assert_cmpuint(d->settings.pages, ==, DOMAIN_PAGES_HUGE);
+    d = g_ptr_array_index(c->domains, 1);
+    g_assert_cmpuint(d->settings.buffers, ==, 8192);
+    g_assert_true(d->settings.direct);
+    text = config_file_text(c);
+    assert_contains(text, "[domain chain]\ndirect=off\nbuffers=100\n"
+                    "buffer-bytes=4096\nring=64\nmembers=3\npages=huge\n\n"
+                    "[domain other]\ndirect=on\n\n[port fw]\n");
+}
+
 static void test_empty(void)
 {
     static const char *const text[] = { "", "\n", "# nothing\n", "[daemon]",
@@ -179,7 +209,7 @@ static void test_wrong(void)
         { "[daemon]\n[fdb]\n[daemon]\n",
           "vus.conf:3: [daemon] is in line 1 already" },
         { "[deamon]\n", "vus.conf:1: there is no group [deamon]: the groups "
-          "are [daemon], [tenant NAME], [port NAME] and [fdb]" },
+          "are [daemon], [tenant NAME], [domain NAME], [port NAME] and [fdb]" },
         { "[port]\n", "vus.conf:1: there is no group [port]" },
         { "[port a b]\ntype=dummy\n", "vus.conf:1: port a b: 'a b' cannot "
           "be the name" },
@@ -225,6 +255,23 @@ static void test_wrong(void)
           "port up cannot promise all contracts" },
         { "[port r]\ntype=dummy\nrtvnic=on\ndeadline-us=5\nperiod-us=5\n",
           "no other port has a link that could promise anything" },
+        { "[domain]\n", "vus.conf:1: there is no group [domain]" },
+        { "[domain a b]\n", "vus.conf:1: domain: 'a b' cannot be the name" },
+        { "[domain a]\nvlan=5\n", "vus.conf:2: a domain has no setting "
+          "'vlan'; it has buffers, buffer-bytes" },
+        { "[domain a]\n\nring=65\n", "vus.conf:3: ring=65: it has to be a "
+          "power of two, like 128" },
+        { "[domain a]\nbuffers=63\n", "vus.conf:2: buffers=63: '63' is not" },
+        { "[domain a]\nmembers=63\n", "vus.conf:2: members=63: '63' is not" },
+        { "[domain a]\npages=small\n", "vus.conf:2: pages=small: " },
+        { "[domain a]\n[domain a]\n",
+          "vus.conf:2: [domain a] is in line 1 already" },
+        { "[port p]\ntype=netvm\nsocket=/s\ndomain=a\n[domain b]\n",
+          "port p: there is no domain 'a': add [domain a] (vusctl domain "
+          "set), or name another one" },
+        { "[port p]\ntype=netvm\nsocket=/s\n[domain b]\n",
+          "port p: a port of type=netvm needs domain=NAME" },
+        { "[port p]\ntype=dummy\ndomain=b\n[domain b]\n", "port p: " },
         { "[fdb]\n52:54:00:00:00:01=a\n",
           "52:54:00:00:00:01 is at port 'a', which does not exist" },
         { "[port a]\ntype=dummy\n[fdb]\n52:54:00:00:00:01/0=a\n",
@@ -333,6 +380,20 @@ static void add_any_tenant(DaemonConfig *c, unsigned number)
     daemon_config_set_tenant(c, name, &s);
 }
 
+static void add_any_domain(DaemonConfig *c, unsigned number)
+{
+    g_autofree char *name = g_strdup_printf("domain-%u", number);
+    DomainSettings s;
+
+    domain_settings_init(&s);
+    s.buffers = g_test_rand_int_range(64, 1 << 26);
+    s.ring_descs = 64 << g_test_rand_int_range(0, 10);
+    s.direct = g_test_rand_bit();
+    s.pages = g_test_rand_int_range(DOMAIN_PAGES_AUTO,
+                                    DOMAIN_PAGES_ORDINARY + 1);
+    daemon_config_set_domain(c, name, &s);
+}
+
 static void add_any_port(DaemonConfig *c, unsigned number)
 {
     g_autofree char *name = g_strdup_printf("port-%u", number);
@@ -347,6 +408,12 @@ static void add_any_port(DaemonConfig *c, unsigned number)
     } else {
         g_assert_true(port_settings_set(&s, "socket", socket, NULL));
         set_any(&s, "client", "on");
+    }
+    if (s.socket && c->domains->len > 0 && g_test_rand_bit()) {
+        g_assert_true(port_settings_set(&s, "type", "netvm", NULL));
+        g_assert_true(port_settings_set(&s, "domain", "domain-0", NULL));
+        set_any(&s, "outs", PICK("x", "x,port-0"));
+    } else if (s.socket) {
         set_any(&s, "queues", PICK("1", "2", "16"));
         set_any(&s, "mtu", PICK("1500", "9216", "65535"));
     }
@@ -395,6 +462,7 @@ static void test_round_trip(void)
         g_autofree char *text = NULL, *again = NULL;
         unsigned ports = g_test_rand_int_range(0, 6);
         unsigned tenants = g_test_rand_int_range(0, 3);
+        unsigned domains = g_test_rand_int_range(0, 3);
 
         set_daemon(c, "control", PICK("/run/c.sock", " a \\ b "));
         set_daemon(c, "state-dir", "/x");
@@ -407,6 +475,9 @@ static void test_round_trip(void)
         set_daemon(c, "metrics", PICK("0", "65535"));
         for (unsigned i = 0; i < tenants; i++) {
             add_any_tenant(c, i);
+        }
+        for (unsigned i = 0; i < domains; i++) {
+            add_any_domain(c, i);
         }
         for (unsigned i = 0; i < ports; i++) {
             add_any_port(c, i);
@@ -432,6 +503,7 @@ static void test_round_trip(void)
             g_assert_cmpmem(&t->settings, sizeof(t->settings), &u->settings,
                             sizeof(u->settings));
         }
+        g_assert_cmpuint(back->domains->len, ==, domains);
         for (unsigned i = 0; i < ports; i++) {
             const ConfigPort *p = g_ptr_array_index(c->ports, i);
             const ConfigPort *q = g_ptr_array_index(back->ports, i);
@@ -463,11 +535,13 @@ static void test_missing(void)
     g_autoptr(DaemonConfig) c = parse(
         "[port a]\ntype=dummy\npeer=b\n"
         "[port b]\ntype=dummy\npeer=c\n"
-        "[port m]\ntype=dummy\nmirror=x,a,y\n", &error);
+        "[port m]\ntype=dummy\nmirror=x,a,y\n[domain d]\n"
+        "[port n]\ntype=netvm\nsocket=/n\ndomain=d\nouts=m,z\n", &error);
 
     g_assert_no_error(error);
     daemon_config_foreach_missing(c, note_missing, found);
-    g_assert_cmpstr(found->str, ==, "b.peer=c;m.mirror=x;m.mirror=y;");
+    g_assert_cmpstr(found->str, ==, "b.peer=c;m.mirror=x;m.mirror=y;"
+                    "n.outs=z;");
 }
 
 /* -- Files ----------------------------------------------------------------- */
@@ -497,6 +571,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-config/whole", test_whole);
     g_test_add_func("/vus-config/tenants", test_tenants);
     g_test_add_func("/vus-config/too-many-tenants", test_too_many_tenants);
+    g_test_add_func("/vus-config/domains", test_domains);
     g_test_add_func("/vus-config/empty", test_empty);
     g_test_add_func("/vus-config/wrong", test_wrong);
     g_test_add_func("/vus-config/too-many-ports", test_too_many_ports);

@@ -197,6 +197,35 @@ static void test_wrong_tenants(void)
     bed_free(bed);
 }
 
+/* -- Domains --------------------------------------------------------------- */
+
+/* As tenants; and ports find them. */
+static void test_domains(void)
+{
+    Bed *bed = bed_new();
+
+    bed_write(bed, "vus.conf",
+              "[port a]\ntype=netvm\ndomain=red\nsocket=a.sock\n"
+              "[domain red]\nbuffers=5000\n");
+    start(bed, WORDS("--config", "vus.conf", "--idle-us=0", "--domain",
+                     "red pages=ordinary members=2 buffers=64", "--domain",
+                     "blue pages=ordinary members=1 buffers=64"));
+    VUSCTL(bed, 0, "[domain red]\ndirect=on\nbuffers=64\nmembers=2\n"
+           "pages=ordinary\n\n[domain blue]\n", "", "save", "-");
+    VUSCTL(bed, 0, "a     netvm  waiting", "", "list");
+    SHMEM(bed, 2, "", "--domain red is there twice", "--domain", "red",
+          "--domain", "red ring=64");
+    SHMEM(bed, 2, "", "--domain red: a domain has no setting 'vlan'",
+          "--domain", "red vlan=5");
+    SHMEM(bed, 2, "", "--domain red: 'fast' is no setting: write KEY=VALUE",
+          "--domain", "red fast");
+    SHMEM(bed, 2, "", "port a: there is no domain 'red': add [domain red]",
+          "--port", "a type=netvm domain=red socket=a.sock");
+    g_assert_cmpint(end(bed, SIGTERM), ==, 0);
+    bed_unlink(bed, "vus.conf");
+    bed_free(bed);
+}
+
 /* -- Reload ---------------------------------------------------------------- */
 
 #define BEGINNING "[daemon]\nidle-us=0\n[tenant t]\n" \
@@ -342,6 +371,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-daemon/save", test_save);
     g_test_add_func("/vus-daemon/tenants", test_tenants);
     g_test_add_func("/vus-daemon/wrong-tenants", test_wrong_tenants);
+    g_test_add_func("/vus-daemon/domains", test_domains);
     g_test_add_func("/vus-daemon/wrong-reload", test_wrong_reload);
     g_test_add_func("/vus-daemon/reload", test_reload);
     g_test_add_func("/vus-daemon/reload-by-signal", test_reload_by_signal);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What watchers are told: of ports, tenants and missed deadlines.
+ * What watchers are told: of ports, tenants, domains and missed deadlines.
  *
  * "b" is an rtvnic; "plain" sends it frames whose trailers say that they were
  * due long ago.
@@ -80,7 +80,7 @@ static const char *text_in(JsonObject *event, const char *name)
     return json_object_get_string_member_with_default(event, name, "");
 }
 
-/* "port-state b link-down": the event, its port or tenant, state, reason. */
+/* "port-state b link-down": the event, whose it is, state, reason. */
 static char *next_event(Watcher *w)
 {
     g_autoptr(JsonObject) e = g_queue_pop_head(&w->told);
@@ -92,8 +92,8 @@ static char *next_event(Watcher *w)
     time_us = json_object_get_int_member(e, "time-us");
     g_assert_cmpint(ABS(g_get_real_time() - time_us), <, 60 * G_USEC_PER_SEC);
     return g_strconcat(text_in(e, "event"), " ", text_in(e, "port"),
-                       text_in(e, "tenant"), " ", text_in(e, "state"),
-                       text_in(e, "broken"), NULL);
+                       text_in(e, "tenant"), text_in(e, "domain"), " ",
+                       text_in(e, "state"), text_in(e, "broken"), NULL);
 }
 
 static void expect_event(Watcher *w, const char *expected)
@@ -217,6 +217,39 @@ static void test_tenants(void)
     events_look(bed.events);
     expect_event(w, "tenant-removed old ");
     expect_event(w, "none");
+    unwatch(w);
+    bed_end(&bed);
+}
+
+static void set_domain(Bed *bed, unsigned buffers)
+{
+    g_autoptr(GError) error = NULL;
+    DomainSettings s;
+
+    domain_settings_init(&s);
+    s.buffers = buffers;
+    s.members = 1;
+    s.pages = DOMAIN_PAGES_ORDINARY;
+    switch_set_domain(bed->sw, "red", &s, &error);
+    g_assert_no_error(error);
+}
+
+static void test_domains(void)
+{
+    Bed bed = bed_new();
+    Watcher *w = watch(&bed);
+
+    set_domain(&bed, 64);
+    events_look(bed.events);
+    expect_event(w, "domain-added red ");
+    set_domain(&bed, 65);
+    events_look(bed.events);
+    expect_event(w, "domain-changed red ");
+    events_look(bed.events);
+    expect_event(w, "none");
+    g_assert_true(switch_remove_domain(bed.sw, "red", NULL));
+    events_look(bed.events);
+    expect_event(w, "domain-removed red ");
     unwatch(w);
     bed_end(&bed);
 }
@@ -473,6 +506,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-events/ports", test_ports);
     g_test_add_func("/vus-events/broken", test_broken);
     g_test_add_func("/vus-events/tenants", test_tenants);
+    g_test_add_func("/vus-events/domains", test_domains);
     g_test_add_func("/vus-events/by-itself", test_by_itself);
     g_test_add_func("/vus-events/miss", test_miss);
     g_test_add_func("/vus-events/counts", test_counts);

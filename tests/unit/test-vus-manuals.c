@@ -127,6 +127,8 @@ static void test_shmem(void)
     expect_keys(&page, "\n.Sh SETTINGS OF A PORT\n", port_settings_keys());
     expect_keys(&page, "\n.Sh SETTINGS OF A TENANT\n",
                 tenant_settings_keys());
+    expect_keys(&page, "\n.Sh SETTINGS OF A DOMAIN\n",
+                domain_settings_keys());
     page_clear(&page);
 }
 

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Tenants, links, limits and deadlines over the control socket's methods.
+ * Tenants, domains, links, limits and deadlines over the control socket's
+ * methods.
  *
  * Threads: this is the control thread; the switch's worker serves links.
  */
 #include <string.h>
 
+#include <glib/gstdio.h>
+
 #include "methods-bed.h"
+#include "metrics.h"
+#include "netvm/domain.h"
+#include "port.h"
 #include "rtnet/rt-endpoint.h"
 
 #define MAC_A "525400000001"
@@ -103,6 +109,177 @@ static void test_many_tenants(void)
                  "65 tenants are too many");
     expect(bed, "tenant.remove", "[\"t5\"]", "true");
     g_free(result_of(bed, "tenant.set", "[\"u\",{}]"));
+    bed_free(bed);
+}
+
+/* -- Domains --------------------------------------------------------------- */
+
+static Domain *domain_of(Bed *bed, const char *name)
+{
+    return switch_find_domain(bed->context.sw, name);
+}
+
+#define SMALL "\"pages\":\"ordinary\",\"members\":3,\"ring\":64"
+
+static void test_domains(void)
+{
+    Bed *bed = bed_new();
+    g_autofree char *dir = g_dir_make_tmp("vus-methods-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "a.sock", NULL);
+    g_autofree char *netvm = g_strdup_printf(
+        "\"type\":\"netvm\",\"domain\":\"red\",\"socket\":\"%s\"", path);
+    g_autofree char *wrong = g_strdup_printf("[\"b\",{%s}]", netvm);
+
+    expect(bed, "domain.list", "{}", "[]");
+    expect_error(bed, "port.add", wrong, RPC_ERROR_SETTINGS, "port b: there "
+                 "is no domain 'red': add [domain red] (vusctl domain set)");
+    expect_part(bed, "domain.set", "[\"red\",{\"buffers\":64," SMALL "}]",
+                "{\"name\":\"red\",\"settings\":{\"buffers\":\"64\","
+                "\"ring\":\"64\",\"members\":\"3\",\"pages\":"
+                "\"ordinary\"},\"memory-bytes\":2097152,\"segments\":["
+                "{\"bytes\":2097152,\"buffers\":");
+    expect_part(bed, "domain.list", "[\"red\"]", ",\"huge\":false,"
+                "\"used\":true}],");
+    add_port(bed, "a", netvm);
+    expect_part(bed, "domain.list", "{}", "\"reclaimed-buffers\":0,"
+                "\"quarantines\":0,\"ports\":[\"a\"],\"members-max\":3,"
+                "\"members\":[]}]");
+    /* What is not mentioned stays, and what is asked for is there. */
+    expect_part(bed, "domain.set", "[\"red\",{\"buffers\":5000}]",
+                "\"members\":\"3\",\"pages\":\"ordinary\"},");
+    expect_part(bed, "config.get", "{}", "[domain red]\\ndirect=on\\n"
+                "buffers=5000\\nring=64\\nmembers=3\\npages=ordinary\\n");
+    g_assert_cmpuint(domain_of(bed, "red")->region->segments, ==, 2);
+    g_assert_cmpuint(domain_of(bed, "red")->buffers, >=, 5000);
+    expect_error(bed, "domain.remove", "[\"red\"]", RPC_ERROR_SETTINGS,
+                 "domain red has ports (1): remove them first");
+    expect(bed, "port.remove", "[\"a\"]", "true");
+    expect(bed, "domain.remove", "[\"red\"]", "true");
+    expect(bed, "domain.list", "{}", "[]");
+    bed_free(bed);
+    g_assert_cmpint(g_rmdir(dir), ==, 0);
+}
+
+/* What is refused changes nothing. */
+static void test_wrong_domains(void)
+{
+    Bed *bed = bed_new();
+    g_autofree char *before = NULL;
+
+    g_free(result_of(bed, "domain.set", "[\"red\",{" SMALL "}]"));
+    before = result_of(bed, "domain.list", "{}");
+    expect_error(bed, "domain.set", "[\"-\",{}]", RPC_ERROR_PARAMS,
+                 "cannot be the name");
+    expect_error(bed, "domain.set", "[\"blue\",{\"vlan\":5}]",
+                 RPC_ERROR_PARAMS, "a domain has no setting 'vlan'");
+    expect_error(bed, "domain.set", "[\"blue\",{\"ring\":100}]",
+                 RPC_ERROR_PARAMS, "ring=100: it has to be a power of two");
+    expect_error(bed, "domain.set", "[\"red\",{\"direct\":true}]",
+                 RPC_ERROR_PARAMS, "'direct' has to be a string");
+    expect_error(bed, "domain.set", "[\"red\",{\"direct\":\"off\"}]",
+                 RPC_ERROR_SETTINGS, "domain red: direct= is fixed while the "
+                 "domain lives");
+    expect_error(bed, "domain.set", "[\"red\",{\"buffers\":64}]",
+                 RPC_ERROR_SETTINGS, "domain red: buffers=64: memory that "
+                 "members have cannot be taken back; there are 8192");
+    expect_error(bed, "domain.remove", "[\"blue\"]", RPC_ERROR_NO_DOMAIN,
+                 "there is no domain 'blue'");
+    expect_error(bed, "domain.list", "[\"blue\"]", RPC_ERROR_NO_DOMAIN,
+                 "there is no domain 'blue'");
+    expect(bed, "domain.list", "{}", before);
+    bed_free(bed);
+}
+
+static DomainMember *join(Bed *bed, const char *port)
+{
+    g_autoptr(GError) error = NULL;
+    Port *p = switch_find_port(bed->context.sw, port);
+    DomainMember *m = domain_join(domain_of(bed, "red"), p->id, port, &error);
+
+    g_assert_no_error(error);
+    return m;
+}
+
+/* As the daemon does with free buffers. */
+static void give_buffer(Domain *d, DomainMember *m)
+{
+    struct netvm_desc desc = { .action = NETVM_DROP };
+
+    pthread_mutex_lock(&d->lock);
+    desc.buffer = domain_pool_get(d);
+    netvm_sender_put(&m->fill, &d->region->map, &desc);
+    netvm_sender_publish(&m->fill, 1);
+    pthread_mutex_unlock(&d->lock);
+}
+
+static void wait_for_part(Bed *bed, const char *part)
+{
+    for (;;) {
+        g_autofree char *text = result_of(bed, "domain.list", "{}");
+
+        if (strstr(text, part)) {
+            return;
+        }
+        g_main_context_iteration(NULL, true);
+    }
+}
+
+static void expect_metric(Bed *bed, const char *sample)
+{
+    g_autofree char *text = metrics_text(&bed->context);
+    g_autofree char *line = g_strdup_printf("\n%s\n", sample);
+
+    if (!strstr(text, line)) {
+        g_error("metrics lack '%s'", sample);
+    }
+}
+
+/* Who is there and who leaves, what they own, and what they say of it. */
+static void test_members(void)
+{
+    Bed *bed = bed_new();
+    DomainMember *a, *b;
+    Domain *d;
+
+    g_free(result_of(bed, "domain.set", "[\"red\",{" SMALL "}]"));
+    d = domain_of(bed, "red");
+    add_dummy(bed, "x");
+    add_dummy(bed, "y");
+    a = join(bed, "x");
+    b = join(bed, "y");
+    domain_attach(d, a);
+    give_buffer(d, b);
+    expect_part(bed, "domain.list", "{}", "\"members\":[{\"number\":1,"
+                "\"state\":\"attached\",\"serial\":1,\"port\":\"x\","
+                "\"stats\":{\"rx-pkts\":0,\"rx-bytes\":0,");
+    expect_part(bed, "domain.list", "{}", "},{\"number\":2,\"state\":"
+                "\"joined\",\"serial\":2,\"port\":\"y\",");
+    expect_not(bed, "domain.list", "{}", "owned-buffers");
+    expect_part(bed, "domain.list", "{\"owned\":true}",
+                "\"owned-buffers\":0},");
+    expect_part(bed, "domain.list", "{\"owned\":true}",
+                "\"owned-buffers\":1}]");
+    /* A member can say anything. */
+    netvm_write(&b->stats->rx_pkts, UINT64_MAX);
+    netvm_write(&b->stats->bad_descs, 7);
+    expect_part(bed, "domain.list", "{}", "{\"rx-pkts\":999999999999999999,");
+    expect_part(bed, "domain.list", "{}", "\"bad-descs\":7}");
+    /* One that left and was not seen to do so. */
+    domain_attach(d, b);
+    netvm_write(&a->shown->epoch_seen, 0);
+    domain_leave(d, b);
+    expect_part(bed, "domain.list", "{}", "{\"number\":2,\"state\":"
+                "\"leaving\",\"serial\":2,\"unseen\":[1],\"stats\":{");
+    wait_for_part(bed, "\"state\":\"quarantine\"");
+    expect_part(bed, "domain.list", "{}", "\"reclaimed-buffers\":1,"
+                "\"quarantines\":1,");
+    expect_part(bed, "domain.list", "{}", "\"unseen\":[1],");
+    expect_metric(bed, "vus_domain_members{domain=\"red\"} 2");
+    expect_metric(bed, "vus_domain_reclaimed_buffers_total{domain=\"red\"} 1");
+    expect_metric(bed, "vus_domain_quarantines_total{domain=\"red\"} 1");
+    netvm_write(&a->shown->epoch_seen, NETVM_EPOCH_IDLE);
+    domain_leave(d, a);
+    wait_for_part(bed, "\"members\":[]}]");
     bed_free(bed);
 }
 
@@ -350,6 +527,9 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-methods-qos/tenants", test_tenants);
     g_test_add_func("/vus-methods-qos/wrong-tenants", test_wrong_tenants);
     g_test_add_func("/vus-methods-qos/many-tenants", test_many_tenants);
+    g_test_add_func("/vus-methods-qos/domains", test_domains);
+    g_test_add_func("/vus-methods-qos/wrong-domains", test_wrong_domains);
+    g_test_add_func("/vus-methods-qos/members", test_members);
     g_test_add_func("/vus-methods-qos/links", test_links);
     g_test_add_func("/vus-methods-qos/link-of-tenant", test_link_of_tenant);
     g_test_add_func("/vus-methods-qos/guarantees", test_guarantees);

@@ -45,6 +45,12 @@ static void test_about(void)
 
         expect_part(bed, "settings", "{}", part);
     }
+    for (const char *const *key = domain_settings_keys(); *key; key++) {
+        g_autofree char *part = g_strdup_printf("{\"key\":\"%s\",\"help\":",
+                                                *key);
+
+        expect_part(bed, "settings", "{}", part);
+    }
     expect_part(bed, "settings", "{}", "{\"key\":\"rt-priority\"");
     for (unsigned i = 0; i < DROP_REASONS; i++) {
         g_autofree char *part = g_strdup_printf(
@@ -412,6 +418,9 @@ static void test_documented(void)
         expect_written(text, "\n%s ", *key);
     }
     for (const char *const *key = tenant_settings_keys(); *key; key++) {
+        expect_written(text, "\n%s ", *key);
+    }
+    for (const char *const *key = domain_settings_keys(); *key; key++) {
         expect_written(text, "\n%s ", *key);
     }
     for (const char *const *name = events_names(); *name; name++) {

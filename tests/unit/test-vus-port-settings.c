@@ -77,7 +77,9 @@ static void test_round_trip(void)
 {
     static const char *const word[][2] = {
         { "type", "tap" }, { "socket", "/run/vm 1.sock" },
-        { "client", "on" }, { "queues", "16" }, { "mtu", "65535" },
+        { "client", "on" }, { "domain", "red" }, { "outs", "a,b" },
+        { "service", "fw" }, { "services", "fw,ids+log,l3" },
+        { "queues", "16" }, { "mtu", "65535" },
         { "ifname", "tap0123456789ab" }, { "xdp-mode", "native" },
         { "xdp-mode", "generic" }, { "zero-copy", "on" },
         { "zero-copy", "off" }, { "link", "down" },
@@ -159,7 +161,12 @@ static void test_wrong_words(void)
 {
     static const char *const wrong[][3] = {
         { "colour", "red", "no setting 'colour'; it has type, socket" },
-        { "type", "netvm", "one of vhost-user, tap, af-xdp, dummy" },
+        { "type", "vhost", "one of vhost-user, netvm, chain, tap" },
+        { "domain", "a b", "cannot be the name" },
+        { "service", "a b", "cannot be the name" },
+        { "services", "fw,,l3", "" },
+        { "outs", "a,-b", "cannot be the name of a port" },
+        { "outs", "a,b,a", "'a' is there twice" },
         { "socket", PATH_107 "x", "the path has 108 bytes" },
         { "client", "yes", "one of off, on" },
         { "queues", "0", "a number from 1 to 16" },
@@ -283,6 +290,7 @@ static void test_full_lists(void)
         { "mac", "52:54:00:00:00:", PORT_MACS_MAX },
         { "ip", "2001:db8::1:", PORT_IPS_MAX },
         { "mirror", "p", PORT_MIRRORED_MAX },
+        { "outs", "p", PORT_MIRRORED_MAX },
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(list); i++) {
@@ -331,10 +339,23 @@ static void test_check(void)
         { "type=dummy peer=a storm-pps=5", NULL },
         { "type=dummy native=7", NULL },
         { "type=dummy trunk=0,5", NULL },
+        { "type=netvm socket=/s domain=d outs=a,b client=on", NULL },
         { "", "type=vhost-user needs socket=" },
+        { "type=netvm socket=/s domain=d service=fw", NULL },
+        { "type=chain domain=d services=fw,l3", NULL },
+        { "type=chain services=fw", "type=chain needs domain=" },
+        { "type=chain domain=d services=a socket=/s", "socket= is for" },
+        { "type=netvm socket=/s domain=d services=a", "services= is for" },
+        { "type=netvm domain=d", "type=netvm needs socket=" },
+        { "type=netvm socket=/s", "type=netvm needs domain=" },
+        { "type=netvm socket=/s domain=d queues=2", "queues= is for" },
+        { "type=netvm socket=/s domain=d mtu=1500", "mtu= is for" },
+        { "socket=/s domain=d", "domain= is for ports of type=netvm,chain, and "
+          "this one is of type=vhost-user" },
+        { "type=dummy outs=a", "outs= is for" },
         { "type=tap", "type=tap needs ifname=" },
         { "type=tap ifname=t socket=/s", "socket= is for ports of "
-          "type=vhost-user, and this one is of type=tap" },
+          "type=vhost-user,netvm, and this one is of type=tap" },
         { "type=af-xdp queues=4", "type=af-xdp needs ifname=" },
         { "type=af-xdp ifname=t mtu=1500", "mtu= is for" },
         { "type=tap ifname=t queues=2", "queues= is for ports of "
@@ -409,7 +430,7 @@ static void test_may_follow(void)
     static const char *const fixed[] = {
         "type=tap socket=/s", "socket=/t", "socket=/s client=on",
         "socket=/s queues=2", "socket=/s mtu=1500", "socket=/s ifname=t",
-        "socket=/s rtvnic=on",
+        "socket=/s rtvnic=on", "socket=/s domain=d",
     };
     PortSettings from, to;
 

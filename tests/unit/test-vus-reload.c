@@ -5,7 +5,9 @@
  *
  * Threads: this is the control thread; workers are the switch's.
  */
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "config-file.h"
 #include "config-reload.h"
@@ -14,6 +16,9 @@
 #define FILE_NAME "vus.conf"
 #define CONTROL "/run/c.sock"
 #define ROUNDS 150
+
+/* Of a port that has one: made by main(). */
+static char *socket_path, *other_path;
 
 typedef struct Bed {
     Switch *sw;
@@ -192,6 +197,98 @@ static void test_tenants(void)
            "tenant kept removed;tenant new removed;");
     bed_end(&bed);
 }
+
+/* -- Domains --------------------------------------------------------------- */
+
+/* A port of type=netvm, and a domain that needs few pages; to be freed. */
+static char *netvm(const char *port, const char *path, const char *domain)
+{
+    return g_strdup_printf("[port %s]\ntype=netvm\ndomain=%s\nsocket=%s\n",
+                           port, domain, path);
+}
+
+#define SMALL "pages=ordinary\nmembers=2\nring=64\n"
+#define RED "[domain red]\n" SMALL
+#define BLUE "[domain blue]\n" SMALL
+
+/* What grows lives on; what is fixed, or fewer, takes its ports with it, and no
+ * others. */
+static void test_domains(void)
+{
+    g_autofree char *a = netvm("a", socket_path, "red");
+    g_autofree char *b = netvm("b", other_path, "blue");
+    g_autofree char *first = g_strconcat(a, b, RED BLUE "buffers=64\n", NULL);
+    g_autofree char *more = g_strconcat(a, b, RED BLUE "buffers=9999\n", NULL);
+    g_autofree char *other = g_strconcat(a, b, RED "buffer-bytes=4096\n"
+                                         "direct=off\n" BLUE "buffers=64\n",
+                                         NULL);
+    Bed bed = bed_new(first);
+    uint64_t serial_a = serial(&bed, "a"), serial_b = serial(&bed, "b");
+
+    expect(&bed, first, "");
+    expect(&bed, more, "domain blue changed:buffers;");
+    g_assert_cmpuint(serial(&bed, "b"), ==, serial_b);
+    expect(&bed, first, "domain blue replaced:buffers;port b replaced;");
+    g_assert_cmpuint(serial(&bed, "b"), !=, serial_b);
+    g_assert_cmpuint(serial(&bed, "a"), ==, serial_a);
+    expect(&bed, other, "domain red replaced:buffer-bytes,direct;"
+           "port a replaced;");
+    expect(&bed, other, "");
+    bed_end(&bed);
+}
+
+/* Ports go before their domain and come after it; a port goes from one to the
+ * other as another one. */
+static void test_ports_of_domains(void)
+{
+    g_autofree char *in_red = netvm("a", socket_path, "red");
+    g_autofree char *in_blue = netvm("a", socket_path, "blue");
+    g_autofree char *with_red = g_strconcat(in_red, RED, NULL);
+    g_autofree char *with_blue = g_strconcat(in_blue, BLUE, NULL);
+    Bed bed = bed_new("");
+
+    expect(&bed, with_red, "domain red added;port a added;");
+    expect(&bed, with_blue, "domain red removed;domain blue added;"
+           "port a replaced:domain;");
+    expect_refused(&bed, in_blue, "port a: there is no domain 'blue': add "
+                   "[domain blue]");
+    expect(&bed, BLUE, "port a removed;");
+    expect(&bed, "", "domain blue removed;");
+    bed_end(&bed);
+}
+
+/* The most that a file may have, or all again; memory is files here. */
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+    limit.rlim_cur = MIN(bytes, limit.rlim_max);
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+}
+
+/* What the host has no memory for is said, and can be tried again. */
+static void test_no_memory(void)
+{
+    g_autofree char *a = netvm("a", socket_path, "red");
+    g_autofree char *fits = g_strconcat(a, RED, NULL);
+    g_autofree char *grown = g_strconcat(a, RED "buffers=65536\n", NULL);
+    g_autofree char *anew = g_strconcat(a, RED "buffers=65536\ndirect=off\n",
+                                        NULL);
+    Bed bed = bed_new(fits);
+
+    limit_files(64 << 20);
+    expect(&bed, grown, "!domain red changed:buffers;");
+    expect(&bed, anew, "!domain red replaced:buffers,direct;"
+           "!port a replaced;");
+    expect(&bed, fits, "domain red added;port a added;");
+    limit_files(RLIM_INFINITY);
+    expect(&bed, grown, "domain red changed:buffers;");
+    bed_end(&bed);
+}
+
+/* -- Addresses ------------------------------------------------------------- */
 
 static void test_addresses(void)
 {
@@ -384,7 +481,8 @@ static void add_any_port(GString *text, char name)
     add_any(text, "link=down\n");
 }
 
-/* Up to eight ports and two tenants; NULL: they do not go together. */
+/* Up to nine ports, two tenants and two domains; NULL: they do not go
+ * together. */
 static DaemonConfig *any_config(char **text)
 {
     g_autoptr(DaemonConfig) c = daemon_config_new();
@@ -393,6 +491,14 @@ static DaemonConfig *any_config(char **text)
 
     add_any(all, PICK("[tenant t]\n", "[tenant t]\ntx-limit-bps=1M\n"));
     add_any(all, PICK("[tenant u]\n", "[tenant u]\ntx-limit-pps=1\n"));
+    add_any(all, PICK(RED, RED "buffers=64\n", RED "direct=off\n"));
+    add_any(all, PICK(BLUE, BLUE "buffer-bytes=4096\n"));
+    if (g_test_rand_bit()) {
+        g_autofree char *port = netvm("n", socket_path, PICK("red", "blue"));
+
+        g_string_append(all, port);
+        add_any(all, PICK("outs=a\n", "outs=b,c\nvlan=7\n"));
+    }
     for (char name = 'a'; name <= 'h'; name++) {
         if (g_test_rand_bit()) {
             add_any_port(all, name);
@@ -421,6 +527,12 @@ static int compare_tenants(const void *one, const void *other)
                   (*(const ConfigTenant *const *)other)->name);
 }
 
+static int compare_domains(const void *one, const void *other)
+{
+    return strcmp((*(const ConfigDomain *const *)one)->name,
+                  (*(const ConfigDomain *const *)other)->name);
+}
+
 static int compare_addresses(const void *one, const void *other)
 {
     return memcmp((*(const ConfigAddress *const *)one)->mac,
@@ -432,6 +544,7 @@ static char *sorted_text(DaemonConfig *c)
 {
     g_ptr_array_sort(c->ports, compare_ports);
     g_ptr_array_sort(c->tenants, compare_tenants);
+    g_ptr_array_sort(c->domains, compare_domains);
     g_ptr_array_sort(c->addresses, compare_addresses);
     return config_file_text(c);
 }
@@ -465,12 +578,19 @@ static void test_any(void)
 
 int main(int argc, char **argv)
 {
+    int status;
+
     g_test_init(&argc, &argv, NULL);
     bed_expect_warnings();
+    socket_path = bed_socket_path();
+    other_path = bed_socket_path();
     g_test_add_func("/vus-reload/same", test_same);
     g_test_add_func("/vus-reload/ports", test_ports);
     g_test_add_func("/vus-reload/fixed", test_fixed);
     g_test_add_func("/vus-reload/tenants", test_tenants);
+    g_test_add_func("/vus-reload/domains", test_domains);
+    g_test_add_func("/vus-reload/ports-of-domains", test_ports_of_domains);
+    g_test_add_func("/vus-reload/no-memory", test_no_memory);
     g_test_add_func("/vus-reload/addresses", test_addresses);
     g_test_add_func("/vus-reload/wrong", test_wrong);
     g_test_add_func("/vus-reload/no-file", test_no_file);
@@ -481,5 +601,8 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-reload/many-tenants", test_many_tenants);
     g_test_add_func("/vus-reload/contracts", test_contracts);
     g_test_add_func("/vus-reload/any", test_any);
-    return g_test_run();
+    status = g_test_run();
+    bed_socket_free(socket_path);
+    bed_socket_free(other_path);
+    return status;
 }

@@ -8,10 +8,13 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon-bed.h"
+#include "rtnet/netvm-wire.h"
 
 /* -- vusctl ---------------------------------------------------------------- */
 
@@ -118,10 +121,11 @@ static void test_settings(void)
     line = lines_of(bed, WORDS("settings"));
     expect_row(line, "PORT", "DEFAULT ", "  WHAT IT IS");
     expect_row(line, "type*", "vhost-user  ", "what the port is attached to");
-    expect_row(line, "socket*", "vhost-user: path of the socket", "");
+    expect_row(line, "socket*", "vhost-user,netvm: path of the socket", "");
     expect_row(line, "max-frame-bytes", "0  ", "longest frame that it sends");
     expect_row(line, "", "any", "");
     expect_row(line, "guarantee-pps", "the same in frames per second", "");
+    expect_row(line, "buffer-bytes", "of one, 128 in front", "");
     expect_row(line, "workers", "threads that forward, 1 to 16", "");
     bed_free(bed);
 }
@@ -167,7 +171,7 @@ static void test_top_of_links(void)
     bed_free(bed);
 }
 
-/* -- Tenants, links, deadlines --------------------------------------------- */
+/* -- Tenants --------------------------------------------------------------- */
 
 static void test_tenants(void)
 {
@@ -201,6 +205,85 @@ static void test_tenants(void)
     VUSCTL(bed, 0, "[]\n", "", "tenant", "--json");
     bed_free(bed);
 }
+
+/* -- Domains --------------------------------------------------------------- */
+
+/* A process that attaches, and says no more; the caller closes it. */
+static int attach_to(const Bed *bed, const char *name)
+{
+    const struct {
+        struct netvm_header header;
+        struct netvm_hello body;
+    } hello = {
+        { NETVM_MSG_HELLO, sizeof(hello.body) },
+        { .version = NETVM_WIRE_VERSION, .window_bytes = 1 << 30 },
+    };
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", bed->dir,
+               name);
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&address,
+                            sizeof(address)), ==, 0);
+    g_assert_cmpint(send(fd, &hello, sizeof(hello), 0), ==, sizeof(hello));
+    return fd;
+}
+
+/* It has some buffers, or none yet. */
+static bool shows_member(char **line)
+{
+    for (; line && *line; line++) {
+        if (g_str_has_prefix(*line, "     1  vm1   joined  ")) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_domains(void)
+{
+    Bed *bed = bed_new();
+    g_auto(GStrv) line = NULL;
+    int fd;
+
+    start(bed, WORDS("--idle-us=0"));
+    VUSCTL(bed, 0, "", "", "domain", "set", "red", "pages=ordinary",
+           "members=3", "buffers=64");
+    VUSCTL(bed, 0, "DOMAIN  MEMBERS  BUFFERS  FREE  MIB  PAGES     RECLAIMED\n"
+           "red         0/3 ", "", "domain");
+    VUSCTL(bed, 0, "2  ordinary          0\n", "", "domain", "list");
+    VUSCTL(bed, 0, "[{\"name\":\"red\",", "", "domain", "--json");
+    VUSCTL(bed, 0, "", "", "add", "vm1", "type=netvm", "domain=red",
+           "socket=vm1.sock");
+    VUSCTL(bed, 0, "vm1   netvm  waiting  all              0/0  vm1.sock  "
+           "domain=red\n", "", "list");
+    fd = attach_to(bed, "vm1.sock");
+    while (!shows_member(line)) {
+        g_clear_pointer(&line, g_strfreev);
+        line = lines_of(bed, WORDS("domain", "show", "red"));
+    }
+    expect_line(line, "domain             red");
+    expect_line(line, "settings           buffers=64 members=3 "
+                "pages=ordinary");
+    expect_line(line, "ports              vm1");
+    expect_line(line, "MEMBER  PORT  STATE   OWNS  COUNTED");
+    VUSCTL(bed, 0, "\"daemon-buffers\":", "", "domain", "show", "--json");
+    close(fd);
+    VUSCTL(bed, 1, "", "domain red has ports", "domain", "remove",
+           "red");
+    VUSCTL(bed, 1, "", "there is no domain 'blue'", "domain", "show", "blue");
+    VUSCTL(bed, 1, "", "direct= is fixed", "domain", "set", "red",
+           "direct=off");
+    VUSCTL(bed, 2, "", "write: vusctl domain [list], domain show [NAME], "
+           "domain set NAME KEY=VALUE..., or domain remove NAME", "domain",
+           "add", "blue");
+    VUSCTL(bed, 0, "", "", "remove", "vm1");
+    VUSCTL(bed, 0, "", "", "domain", "remove", "red");
+    VUSCTL(bed, 0, "[]\n", "", "domain", "--json");
+    bed_free(bed);
+}
+
+/* -- Links, deadlines ------------------------------------------------------ */
 
 static void test_links(void)
 {
@@ -410,6 +493,13 @@ static void test_completion(void)
     expect_proposals(bed, "tenant remove ''", "red blue");
     expect_proposals(bed, "tenant set red gua",
                      "guarantee-bps= guarantee-pps=");
+    VUSCTL(bed, 0, "", "", "domain", "set", "chain", "pages=ordinary",
+           "buffers=64", "members=1");
+    expect_proposals(bed, "domain ''", "list show set remove");
+    expect_proposals(bed, "domain show ''", "chain");
+    expect_proposals(bed, "domain set chain buf", "buffers= buffer-bytes=");
+    expect_proposals(bed, "set vm1 domain = ''", "chain");
+    expect_proposals(bed, "set vm1 outs = u", "up");
     expect_proposals(bed, "fdb flush u", "up");
     expect_proposals(bed, "fdb set 52:54:00:00:00:01 u", "up");
     expect_proposals(bed, "deadlines vm2", "vm2");
@@ -457,6 +547,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vus-vusctl/top", test_top);
     g_test_add_func("/vus-vusctl/top-of-links", test_top_of_links);
     g_test_add_func("/vus-vusctl/tenants", test_tenants);
+    g_test_add_func("/vus-vusctl/domains", test_domains);
     g_test_add_func("/vus-vusctl/links", test_links);
     g_test_add_func("/vus-vusctl/watch", test_watch);
     g_test_add_func("/vus-vusctl/completion", test_completion);

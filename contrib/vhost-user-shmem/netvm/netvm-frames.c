@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "../switch-impl.h"
+#include "netvm-frames.h"
+
+/* -- Out of the domain ----------------------------------------------------- */
+
+/* May it name that port? */
+static bool may_name(const Port *p, unsigned id)
+{
+    return id < SWITCH_MAX_PORTS && p->outs[id / 64] >> id % 64 & 1;
+}
+
+unsigned netvm_frames_read(NetvmFrames *fs, const Port *p, IngressBurst *b,
+                           PortCounters *counters)
+{
+    unsigned n = 0;
+
+    b->ring.n = fs->n;
+    for (unsigned i = 0; i < fs->n; i++) {
+        const struct netvm_desc *desc = &fs->desc[i];
+        Frame *f = &b->frame[n];
+
+        fs->buffer[i] = (FrameBuffer) { .domain = fs->domain, .desc = desc };
+        if (desc->action == NETVM_OUT && !may_name(p, desc->port)) {
+            counter_add(&counters->drops[DROP_NOWHERE], 1);
+            continue;
+        }
+        b->ring.segment[i] = (VringSegment) {
+            netvm_map_buffer(&fs->domain->region->map, desc->buffer) +
+            desc->offset, desc->length
+        };
+        b->ring.chain[i] = (VringChain) {
+            .bytes = desc->length, .first = i, .segments = 1
+        };
+        /* Those that are too short were not given out. */
+        frame_read(f, &b->ring, &b->ring.chain[i], 0);
+        f->vnet = (struct virtio_net_hdr) { 0 };
+        f->buffer = &fs->buffer[i];
+        if (desc->action == NETVM_OUT) {
+            b->directed |= UINT32_C(1) << n;
+            b->out[n] = desc->port;
+        }
+        n++;
+    }
+    return n;
+}
+
+void netvm_frames_done(NetvmFrames *fs)
+{
+    uint64_t gone = 0;
+
+    for (unsigned i = 0; i < fs->n; i++) {
+        gone |= (uint64_t)fs->buffer[i].gone << i;
+    }
+    domain_done(fs->domain, fs->desc, fs->n, gone);
+}
+
+/* -- Into the domain ------------------------------------------------------- */
+
+bool netvm_frame_moves(const Domain *d, const Frame *f,
+                       struct netvm_desc *desc)
+{
+    if (!f->buffer || f->buffer->domain != d || f->buffer->shared) {
+        return false;
+    }
+    *desc = *f->buffer->desc;
+    return true;
+}
+
+void netvm_frames_give(Domain *d, const Frame *const *frames, unsigned n,
+                       PortCounters *counters,
+                       DomainGive (*give)(void *opaque, DomainGiven *given,
+                                          const Frame *f),
+                       void *opaque)
+{
+    static const Drop reason[] = {
+        [DOMAIN_NOT_THERE] = DROP_DOWN,
+        [DOMAIN_NO_ROOM] = DROP_RX_FULL,
+        [DOMAIN_NO_BUFFER] = DROP_RX_FULL,
+        [DOMAIN_TOO_LONG] = DROP_RX_SHORT,
+    };
+    DomainGiven given;
+    uint64_t bytes = 0;
+    unsigned done = 0;
+
+    domain_give_begin(&given);
+    pthread_mutex_lock(&d->lock);
+    for (unsigned i = 0; i < n; i++) {
+        DomainGive result = give(opaque, &given, frames[i]);
+
+        if (G_LIKELY(result == DOMAIN_GIVEN)) {
+            bytes += frames[i]->bytes;
+            done++;
+        } else {
+            counter_add(&counters->drops[reason[result]], 1);
+        }
+    }
+    domain_give_end(d, &given);
+    pthread_mutex_unlock(&d->lock);
+    counter_add(&counters->egress_pkts, done);
+    counter_add(&counters->egress_bytes, bytes);
+}
