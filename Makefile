@@ -81,7 +81,7 @@ check-fuzz: all
 
 # -- Measure and show ------------------------------------------------------
 
-.PHONY: bench-edf bench-host-edf bench-rtvnic bench-switch
+.PHONY: bench-edf bench-host-edf bench-netvm bench-rtvnic bench-switch
 .PHONY: demo demo-edf-host demo-switch demo-video
 bench-edf: build-rtnet
 	$(Q)mkdir -p build/results
@@ -89,6 +89,9 @@ bench-edf: build-rtnet
 
 bench-host-edf: all
 	$(Q)$(PYTHON) tests/bench/bench_host_edf.py
+
+bench-netvm: all
+	$(Q)$(PYTHON) tests/bench/bench_netvm.py
 
 bench-rtvnic: all
 	$(Q)$(PYTHON) tests/bench/bench_rtvnic.py
@@ -163,6 +166,7 @@ help:
 	@echo '  check-fuzz        each fuzzer for FUZZ_SECONDS (60)'
 	@echo '  bench-edf         speed of the deadline queue'
 	@echo '  bench-host-edf    deadlines, rates and limits of vhost-user-shmem'
+	@echo '  bench-netvm       packets in memory that guests share'
 	@echo '  bench-rtvnic      cost per frame, throughput, delay beside tc'
 	@echo '  bench-switch      vhost-user-shmem beside DPDK and Open vSwitch'
 	@echo '  demo              FIFO, strict and EDF side by side, with guests'
