@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "../switch-impl.h"
+#include "../deliver.h"
 #include "netvm-frames.h"
 
 /* -- Out of the domain ----------------------------------------------------- */
@@ -57,8 +57,8 @@ void netvm_frames_done(NetvmFrames *fs)
 
 /* -- Into the domain ------------------------------------------------------- */
 
-bool netvm_frame_moves(const Domain *d, const Frame *f,
-                       struct netvm_desc *desc)
+/* The buffer that @f lies in, if it may go on within @d. */
+static bool moves(const Domain *d, const Frame *f, struct netvm_desc *desc)
 {
     if (!f->buffer || f->buffer->domain != d || f->buffer->shared) {
         return false;
@@ -67,11 +67,32 @@ bool netvm_frame_moves(const Domain *d, const Frame *f,
     return true;
 }
 
+static DomainGive give_frame(Domain *d, DomainGiven *given, const Frame *f,
+                             NetvmGive give, void *opaque)
+{
+    struct netvm_desc desc = { .action = NETVM_SWITCH };
+    bool copied = !moves(d, f, &desc);
+    DomainGive result;
+
+    if (copied) {
+        desc.hash = frame_hash(f);
+        result = domain_copy(d, f, &desc);
+        if (result != DOMAIN_GIVEN) {
+            return result;
+        }
+    }
+    desc.port = NETVM_NO_PORT;
+    result = give(opaque, given, &desc, copied);
+    if (!copied) {
+        f->buffer->gone = result == DOMAIN_GIVEN;
+    } else if (result != DOMAIN_GIVEN) {
+        domain_pool_put(d, desc.buffer);
+    }
+    return result;
+}
+
 void netvm_frames_give(Domain *d, const Frame *const *frames, unsigned n,
-                       PortCounters *counters,
-                       DomainGive (*give)(void *opaque, DomainGiven *given,
-                                          const Frame *f),
-                       void *opaque)
+                       PortCounters *counters, NetvmGive give, void *opaque)
 {
     static const Drop reason[] = {
         [DOMAIN_NOT_THERE] = DROP_DOWN,
@@ -86,7 +107,7 @@ void netvm_frames_give(Domain *d, const Frame *const *frames, unsigned n,
     domain_give_begin(&given);
     pthread_mutex_lock(&d->lock);
     for (unsigned i = 0; i < n; i++) {
-        DomainGive result = give(opaque, &given, frames[i]);
+        DomainGive result = give_frame(d, &given, frames[i], give, opaque);
 
         if (G_LIKELY(result == DOMAIN_GIVEN)) {
             bytes += frames[i]->bytes;

@@ -30,16 +30,13 @@ unsigned netvm_frames_read(NetvmFrames *fs, const Port *p, IngressBurst *b,
 /* The switch is through with them: buffers that did not go on are free. */
 void netvm_frames_done(NetvmFrames *fs);
 
-/* Frames for a domain: @give hands one on, under the domain's lock. */
-void netvm_frames_give(Domain *d, const Frame *const *frames, unsigned n,
-                       PortCounters *counters,
-                       DomainGive (*give)(void *opaque, DomainGiven *given,
-                                          const Frame *f),
-                       void *opaque);
+/* Who gets a packet, which was copied for that or not; under the domain's
+ * lock. */
+typedef DomainGive (*NetvmGive)(void *opaque, DomainGiven *given,
+                                struct netvm_desc *desc, bool copied);
 
-/* The buffer that @f lies in, if it may go on within @d: its descriptor is a
- * copy.  False: it has to be copied. */
-bool netvm_frame_moves(const Domain *d, const Frame *f,
-                       struct netvm_desc *desc);
+/* Frames for a domain: their buffers if they may go on, else copies. */
+void netvm_frames_give(Domain *d, const Frame *const *frames, unsigned n,
+                       PortCounters *counters, NetvmGive give, void *opaque);
 
 #endif

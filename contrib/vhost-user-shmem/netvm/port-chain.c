@@ -11,7 +11,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "../deliver.h"
 #include "../kick.h"
 #include "../switch-impl.h"
 #include "domain-chain.h"
@@ -152,29 +151,13 @@ static bool chain_ask_wake(Port *p, unsigned queue, bool ask)
 }
 
 /* Into its first hop. */
-static DomainGive give(void *opaque, DomainGiven *given, const Frame *f)
+static DomainGive give(void *opaque, DomainGiven *given,
+                       struct netvm_desc *desc, bool copied)
 {
     ChainPort *v = opaque;
-    struct netvm_desc desc = { .action = NETVM_NEXT };
-    DomainGive result;
-    bool moves = netvm_frame_moves(v->domain, f, &desc);
 
-    if (!moves) {
-        desc.hash = frame_hash(f);
-        result = domain_copy(v->domain, f, &desc);
-        if (result != DOMAIN_GIVEN) {
-            return result;
-        }
-    }
-    desc.port = NETVM_NO_PORT;
-    desc.action = NETVM_NEXT;
-    result = domain_give_hop(v->domain, given, v->chain.number, 0, &desc);
-    if (moves) {
-        f->buffer->gone = result == DOMAIN_GIVEN;
-    } else if (result != DOMAIN_GIVEN) {
-        domain_pool_put(v->domain, desc.buffer);
-    }
-    return result;
+    desc->action = NETVM_NEXT;
+    return domain_give_hop(v->domain, given, v->chain.number, 0, desc);
 }
 
 static void chain_egress(Port *p, unsigned queue, const Frame *const *frames,

@@ -16,7 +16,6 @@
 
 #include <glib-unix.h>
 
-#include "../deliver.h"
 #include "../file-closer.h"
 #include "../kick.h"
 #include "../port.h"
@@ -551,30 +550,14 @@ static bool netvm_ask_wake(Port *p, unsigned queue, bool ask)
     return !netvm_receiver_may_sleep(&v->member->tx);
 }
 
-/* The buffer itself goes on if it may, else a copy. */
-static DomainGive give(void *opaque, DomainGiven *given, const Frame *f)
+static DomainGive give(void *opaque, DomainGiven *given,
+                       struct netvm_desc *desc, bool copied)
 {
     NetvmPort *v = opaque;
-    unsigned member = v->member->number;
-    struct netvm_desc desc = { .action = NETVM_SWITCH };
-    bool moves = netvm_frame_moves(v->domain, f, &desc);
-    DomainGive result;
+    DomainGive result = domain_give(v->domain, given, v->member->number, desc);
 
-    if (!moves) {
-        desc.hash = frame_hash(f);
-        result = domain_copy(v->domain, f, &desc);
-        if (result != DOMAIN_GIVEN) {
-            return result;
-        }
-    }
-    desc.port = NETVM_NO_PORT;
-    result = domain_give(v->domain, given, member, &desc);
-    if (moves) {
-        f->buffer->gone = result == DOMAIN_GIVEN;
-    } else if (result == DOMAIN_GIVEN) {
+    if (copied && result == DOMAIN_GIVEN) {
         domain_count(&v->member->stats->given_copied_pkts, 1);
-    } else {
-        domain_pool_put(v->domain, desc.buffer);
     }
     return result;
 }
