@@ -22,7 +22,7 @@ void raw_bed_wait_alone(NetvmBed *b);
 /* The same; and an honest one may come. */
 void raw_bed_check_serves(NetvmBed *b);
 
-/* Mappings of this process. */
+/* Mappings of domains' memory, whoever's in this process. */
 unsigned raw_bed_maps(void);
 
 #endif

@@ -154,6 +154,7 @@ Victims *victims_new(NetvmBed *b)
 
     v->sw = b->sw;
     s.buffers = 512;
+    s.buffer_bytes = 2048;
     s.direct = false;
     g_assert_nonnull(switch_set_domain(v->sw, "victims", &s, &error));
     add_victim(v, 0, "v0");
