@@ -389,7 +389,7 @@ static uint64_t buffers(Domain *d)
 
 static uint64_t free_buffers(Domain *d)
 {
-    return rpc_free_buffers(d);
+    return domain_free_buffers(d);
 }
 
 static uint64_t reclaimed(Domain *d)

@@ -6,16 +6,6 @@
 
 /* -- Domains out ----------------------------------------------------------- */
 
-uint32_t rpc_free_buffers(Domain *d)
-{
-    uint32_t n;
-
-    pthread_mutex_lock(&d->lock);
-    n = d->pool_n;
-    pthread_mutex_unlock(&d->lock);
-    return n;
-}
-
 static JsonArray *show_segments(const Domain *d)
 {
     const DomainRegion *r = d->region;
@@ -159,7 +149,7 @@ static JsonObject *show_domain(const RpcContext *context, Domain *d,
     rpc_set_number(shown, "memory-bytes", d->region->bytes);
     json_object_set_array_member(shown, "segments", show_segments(d));
     json_object_set_int_member(shown, "buffers", d->buffers);
-    json_object_set_int_member(shown, "free-buffers", rpc_free_buffers(d));
+    json_object_set_int_member(shown, "free-buffers", domain_free_buffers(d));
     if (with_owned) {
         domain_count_owned(d, owned);
         json_object_set_int_member(shown, "daemon-buffers",

@@ -73,9 +73,6 @@ void rpc_add_settings(JsonObject *shown, const SettingsKind *kind,
                       const void *settings);
 JsonObject *rpc_show_settings(const SettingsKind *kind, const void *settings);
 
-/* Of a domain: free buffers now, which workers take and give back. */
-uint32_t rpc_free_buffers(Domain *d);
-
 /* -- The daemon as it is --------------------------------------------------- */
 
 /* What it would have to be told at start to become so; addresses in order. */

@@ -24,7 +24,7 @@ static bool is_alone(void *opaque)
 void raw_bed_wait_alone(NetvmBed *b)
 {
     bed_wait(is_alone, b, "nobody to be there");
-    g_assert_cmpuint(b->domain->pool_n, ==, b->domain->buffers);
+    g_assert_cmpuint(domain_free_buffers(b->domain), ==, b->domain->buffers);
 }
 
 static bool is_attached(void *opaque)

@@ -141,7 +141,7 @@ static void test_in_and_out(void)
     netvm_bed_detach(b, 0);
     netvm_bed_wait_gone(b);
     g_assert_cmpuint(netvm_bed_owned(b, 0), ==, b->domain->buffers);
-    g_assert_cmpuint(b->domain->pool_n, ==, b->domain->buffers);
+    g_assert_cmpuint(domain_free_buffers(b->domain), ==, b->domain->buffers);
     netvm_bed_free(b);
 }
 

@@ -23,7 +23,7 @@ static void check_all_back(NetvmBed *b)
     netvm_bed_wait_gone(b);
     g_assert_cmpuint(netvm_bed_owned(b, NETVM_DAEMON), ==,
                      b->domain->buffers);
-    g_assert_cmpuint(b->domain->pool_n, ==, b->domain->buffers);
+    g_assert_cmpuint(domain_free_buffers(b->domain), ==, b->domain->buffers);
 }
 
 static void send_to(struct netvm *from, struct netvm *to, unsigned n)
@@ -69,7 +69,8 @@ static void in_a_chain(bool direct)
     g_assert_cmpuint(netvm_bed_owned(b, number), ==, 0);
     g_assert_cmpuint(b->domain->reclaimed, >=, MANY - MANY / 4);
     g_assert_cmpuint(netvm_bed_owned(b, netvm_self(a)) +
-                     netvm_bed_owned(b, netvm_self(c)) + b->domain->pool_n, ==,
+                     netvm_bed_owned(b, netvm_self(c)) +
+                     domain_free_buffers(b->domain), ==,
                      b->domain->buffers);
 
     /* What it had sent was sent. */

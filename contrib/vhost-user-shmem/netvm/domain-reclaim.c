@@ -112,6 +112,16 @@ unsigned domain_reclaim(Domain *d, DomainMember *m, uint64_t unseen)
     return taken;
 }
 
+uint32_t domain_free_buffers(Domain *d)
+{
+    uint32_t n;
+
+    pthread_mutex_lock(&d->lock);
+    n = d->pool_n;
+    pthread_mutex_unlock(&d->lock);
+    return n;
+}
+
 void domain_count_owned(Domain *d, uint32_t owned[NETVM_MEMBERS_MAX + 1])
 {
     unsigned rings = NETVM_RINGS(d->region->layout.members);

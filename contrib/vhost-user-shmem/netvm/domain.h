@@ -140,6 +140,9 @@ void domain_leave(Domain *d, DomainMember *m);
  */
 unsigned domain_reclaim(Domain *d, DomainMember *m, uint64_t unseen);
 
+/* Buffers in the pool. */
+uint32_t domain_free_buffers(Domain *d);
+
 /* How many buffers each member owns; [0] the daemon.  A moment's picture. */
 void domain_count_owned(Domain *d, uint32_t owned[NETVM_MEMBERS_MAX + 1]);
 
