@@ -374,7 +374,8 @@ static void test_removed(void)
         netvm_raw_free(r);
         netvm_bed_wait_gone(b);
         g_assert_cmpuint(b->domain->members, ==, 0);
-        g_assert_cmpuint(domain_free_buffers(b->domain), ==, b->domain->buffers);
+        g_assert_cmpuint(domain_free_buffers(b->domain), ==,
+                         b->domain->buffers);
         bed_add(b->sw, "m0", settings);
         raw_bed_check_serves(b);
         g_assert_cmpuint(open_fds(), ==, fds);
