@@ -86,6 +86,17 @@ Domain *switch_find_domain(Switch *sw, const char *name)
     return NULL;
 }
 
+Domain *domain_of_port(const Port *p, GError **error)
+{
+    Domain *d = switch_find_domain(p->sw, p->settings.domain);
+
+    if (!d) {
+        SET_ERROR(error, "there is no domain %s: add it first",
+                  p->settings.domain);
+    }
+    return d;
+}
+
 Domain *switch_next_domain(Switch *sw, Domain *after)
 {
     guint i = 0;

@@ -60,6 +60,9 @@ void switch_apply_port(Port *p);
 void switch_init_domains(Switch *sw);
 void switch_free_domains(Switch *sw);
 
+/* That it names; NULL with @error set if there is none. */
+Domain *domain_of_port(const Port *p, GError **error);
+
 /* -- More of switch.c ------------------------------------------------------ */
 
 Worker *switch_least_loaded(Switch *sw);

@@ -45,15 +45,10 @@ static void chain_close(Port *p)
 
 static bool chain_open(Port *p, GError **error)
 {
-    Domain *domain = switch_find_domain(p->sw, p->settings.domain);
+    Domain *domain = domain_of_port(p, error);
     ChainPort *v;
 
-    if (!domain) {
-        SET_ERROR(error, "there is no domain %s: add it first",
-                  p->settings.domain);
-        return false;
-    }
-    if (!kick_prepare(error)) {
+    if (!domain || !kick_prepare(error)) {
         return false;
     }
     v = g_new0(ChainPort, 1);

@@ -405,15 +405,10 @@ static void netvm_close(Port *p)
 
 static bool netvm_open(Port *p, GError **error)
 {
-    Domain *domain = switch_find_domain(p->sw, p->settings.domain);
+    Domain *domain = domain_of_port(p, error);
     NetvmPort *v;
 
-    if (!domain) {
-        SET_ERROR(error, "there is no domain %s: add it first",
-                  p->settings.domain);
-        return false;
-    }
-    if (!kick_prepare(error)) {
+    if (!domain || !kick_prepare(error)) {
         return false;
     }
     v = g_new0(NetvmPort, 1);
