@@ -40,6 +40,18 @@ static inline void netvm_fence(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* This line will be read and written soon. */
+static inline void netvm_prefetch_line(const void *at)
+{
+#ifdef __x86_64__
+    /* By default compilers know only of prefetches that leave it to others,
+     * too, who are asked for it again when it is written. */
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)at));
+#else
+    __builtin_prefetch(at, 1);
+#endif
+}
+
 static inline uint32_t netvm_read32(const uint32_t *at)
 {
     return __atomic_load_n(at, __ATOMIC_ACQUIRE);

@@ -17,28 +17,47 @@ static inline void count(uint64_t *counter, uint64_t n)
 
 /* -- Receive --------------------------------------------------------------- */
 
-/* From one ring; what makes no sense is left out, and stays where it is. */
+/*
+ * From one ring; what makes no sense is left out, and stays where it is.  The
+ * first line of each is on its way to us when this returns.
+ */
 static unsigned take(struct netvm *nv, struct netvm_receiver *from,
                      struct netvm_desc *pkt, unsigned most, uint64_t *bytes)
 {
-    uint32_t n = netvm_receive(from, pkt, most), good = 0;
+    uint32_t n = netvm_receiver_has(from, most);
+    struct netvm_desc *good = pkt;
+    uint64_t sum = 0;
 
     if (NETVM_UNLIKELY(n == NETVM_RING_BROKEN)) {
         count(&nv->stats->rx_bad, 1);
         return 0;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        if (NETVM_UNLIKELY(!netvm_map_holds(&nv->map, &pkt[i]))) {
-            count(&nv->stats->rx_bad, 1);
-            continue;
+    for (uint32_t seen = 0; seen < n; ) {
+        uint64_t at = from->head + seen;
+        const struct netvm_desc *slot =
+            &from->ring->desc[at & (from->descs - 1)];
+        const struct netvm_desc *end =
+            slot + netvm_ring_straight(at, from->descs, n - seen);
+
+        seen += end - slot;
+        for (; slot < end; slot++) {
+            struct netvm_desc d = netvm_get(slot);
+
+            if (NETVM_UNLIKELY(!netvm_map_holds(&nv->map, &d))) {
+                count(&nv->stats->rx_bad, 1);
+                continue;
+            }
+            netvm_prefetch_line(netvm_map_buffer(&nv->map, d.buffer) +
+                                d.offset);
+            sum += d.length;
+            good->word[0] = d.word[0];
+            good->word[1] = d.word[1];
+            good++;
         }
-        *bytes += pkt[i].length;
-        if (NETVM_UNLIKELY(good < i)) {
-            pkt[good] = pkt[i];
-        }
-        good++;
     }
-    return good;
+    netvm_receiver_took(from, n);
+    *bytes += sum;
+    return good - pkt;
 }
 
 NETVM_PUBLIC int netvm_rx_burst(struct netvm *nv, struct netvm_desc *pkt,
@@ -99,36 +118,66 @@ static struct put *put_for(struct put *put, unsigned *rings,
     return &put[(*rings)++];
 }
 
+/*
+ * Those from @pkt[0] on that go the same @way, as many as there is room for;
+ * how many.  Fewer than that: the next one goes another way, or is none.
+ */
+static inline unsigned send_run(struct netvm *nv, const struct netvm_way *way,
+                                const struct netvm_desc *pkt, unsigned n,
+                                uint64_t *bytes)
+{
+    struct netvm_sender *to = way->to;
+    const uint64_t change = way->change, like = way->like;
+    const struct netvm_desc *p = pkt, *end;
+    struct netvm_desc *slot = &to->ring->desc[to->tail & (to->descs - 1)];
+    uint64_t owner = netvm_owner_word(to->number, to->tail), sum = 0;
+
+    end = pkt + netvm_ring_straight(to->tail, to->descs, n);
+    for (; p < end; p++) {
+        struct netvm_desc d = {
+            .word = { p->word[0], p->word[1] ^ change },
+        };
+
+        if ((p->word[1] & ~NETVM_DESC_HASH) != like ||
+            !netvm_map_holds(&nv->map, &d)) {
+            break;
+        }
+        netvm_put(slot++, owner++, &nv->map, &d);
+        sum += d.length;
+    }
+    to->tail += p - pkt;
+    *bytes += sum;
+    return p - pkt;
+}
+
 NETVM_PUBLIC int netvm_tx_burst(struct netvm *nv, const struct netvm_desc *pkt,
                                 unsigned n)
 {
-    struct put put[NETVM_MEMBERS_MAX + 1], *last = NULL;
-    unsigned rings = 0, sent, direct = 0;
+    struct put put[NETVM_MEMBERS_MAX + 1];
+    unsigned rings = 0, sent = 0, direct = 0;
     uint64_t bytes = 0;
     int status = netvm_look(nv);
 
     if (NETVM_UNLIKELY(status < 0)) {
         return status;
     }
-    for (sent = 0; sent < n; sent++) {
-        struct netvm_desc d = pkt[sent];
-        struct netvm_sender *to;
+    while (sent < n) {
+        struct netvm_way way;
+        unsigned room, run;
 
-        if (NETVM_UNLIKELY(!netvm_map_holds(&nv->map, &d))) {
+        if (NETVM_UNLIKELY(!netvm_map_holds(&nv->map, &pkt[sent]))) {
             status = -EINVAL;
             break;
         }
-        to = netvm_route(nv, &d);
-        if (NETVM_UNLIKELY(netvm_sender_room(to, 1) == 0)) {
+        netvm_route(nv, &pkt[sent], &way);
+        room = netvm_sender_room(way.to, way.alone ? 1 : n - sent);
+        if (NETVM_UNLIKELY(room == 0)) {
             count(&nv->stats->tx_full, n - sent);
             break;
         }
-        if (NETVM_UNLIKELY(!last || last->to != to)) {
-            last = put_for(put, &rings, to);
-        }
-        netvm_sender_put(to, &nv->map, &d);
-        last->n++;
-        bytes += d.length;
+        run = send_run(nv, &way, pkt + sent, room, &bytes);
+        put_for(put, &rings, way.to)->n += run;
+        sent += run;
     }
     for (unsigned i = 0; i < rings; i++) {
         publish(nv, &put[i]);
@@ -189,7 +238,7 @@ NETVM_PUBLIC int netvm_alloc(struct netvm *nv, struct netvm_desc *pkt,
         }
         pkt[got] = (struct netvm_desc) {
             .buffer = nv->cache[--nv->cache_n],
-            .offset = NETVM_HEADROOM_BYTES,
+            .offset = netvm_map_begin(&nv->map, nv->cache[nv->cache_n]),
             .port = NETVM_NO_PORT,
             .action = NETVM_SWITCH,
         };

@@ -114,10 +114,20 @@ int netvm_open_guest(struct netvm *nv, const char *address, int timeout_ms);
 
 /* -- netvm-route.c --------------------------------------------------------- */
 
+/* Where a packet goes. */
+struct netvm_way {
+    struct netvm_sender *to;    /* the ring */
+    uint64_t change;            /* bits of word[1] that its receiver is to see
+                                 * otherwise */
+    uint64_t like;              /* word[1], without the hash */
+    bool alone;                 /* others like it may go another way */
+};
+
 /*
- * The ring for this packet, whose buffer is one of the map's: the daemon's if
- * there is no other.  @pkt becomes what its receiver is to see.
+ * The way of @pkt, whose buffer is one of the map's: through the daemon if
+ * there is no other.  It holds until the next netvm_look().
  */
-struct netvm_sender *netvm_route(struct netvm *nv, struct netvm_desc *pkt);
+void netvm_route(struct netvm *nv, const struct netvm_desc *pkt,
+                 struct netvm_way *way);
 
 #endif

@@ -45,6 +45,26 @@ static inline uint8_t *netvm_map_buffer(const struct netvm_map *m,
            ((uint64_t)(buffer & NETVM_INDEX_MASK) << m->buffer_shift);
 }
 
+/* In front of a packet, bytes; free for headers. */
+#define NETVM_HEADROOM_BYTES 128
+/* Packets begin at so many different lines of a page. */
+#define NETVM_BEGINNINGS 4
+
+/*
+ * Where a packet begins in an empty buffer, bytes from its start.  If all did
+ * so at the same place, the first lines of a burst would share very few sets of
+ * the processor's cache.
+ */
+static inline uint16_t netvm_map_begin(const struct netvm_map *m,
+                                       uint32_t buffer)
+{
+    uint32_t page = m->buffer_shift < 12 ? buffer >> (12 - m->buffer_shift)
+                                         : buffer;
+
+    return NETVM_HEADROOM_BYTES +
+           page % NETVM_BEGINNINGS * NETVM_LINE_BYTES;
+}
+
 static inline uint64_t *netvm_map_owner(const struct netvm_map *m,
                                         uint32_t buffer)
 {

@@ -68,7 +68,7 @@ static inline unsigned netvm_sender_room(struct netvm_sender *s, unsigned want)
     uint64_t used = s->tail - s->head_seen;
 
     if (used + want > s->descs) {
-        /* Pairs with netvm_receive(): what it has read may be overwritten. */
+        /* Pairs with netvm_receiver_took(): that may be overwritten. */
         uint64_t head = netvm_read_acquire(&s->ring->head);
 
         used = s->tail - head;
@@ -83,18 +83,34 @@ static inline unsigned netvm_sender_room(struct netvm_sender *s, unsigned want)
     return want;
 }
 
-/* One more, for which there is room; its buffer is one of @m. */
+/* One packet and whose it is; its buffer is one of @m. */
+static inline void netvm_put(struct netvm_desc *slot, uint64_t owner_word,
+                             const struct netvm_map *m,
+                             const struct netvm_desc *d)
+{
+    netvm_write(&slot->word[0], d->word[0]);
+    netvm_write(&slot->word[1], d->word[1]);
+    netvm_write(netvm_map_owner(m, d->buffer), owner_word);
+}
+
+/* One more, for which there is room. */
 static inline void netvm_sender_put(struct netvm_sender *s,
                                     const struct netvm_map *m,
                                     const struct netvm_desc *d)
 {
-    struct netvm_desc *to = &s->ring->desc[s->tail & (s->descs - 1)];
-
-    netvm_write(&to->word[0], d->word[0]);
-    netvm_write(&to->word[1], d->word[1]);
-    netvm_write(netvm_map_owner(m, d->buffer),
-                netvm_owner_word(s->number, s->tail));
+    netvm_put(&s->ring->desc[s->tail & (s->descs - 1)],
+              netvm_owner_word(s->number, s->tail), m, d);
     s->tail++;
+}
+
+/* Of @n that come next: how many lie one behind the other?  Their owner words
+ * do, too. */
+static inline unsigned netvm_ring_straight(uint64_t position, uint32_t descs,
+                                           unsigned n)
+{
+    uint32_t straight = descs - (position & (descs - 1));
+
+    return n < straight ? n : straight;
 }
 
 /* Those that were put belong to the receiver now.  Returns whether its
@@ -122,14 +138,13 @@ static inline bool netvm_sender_is_awaited(const struct netvm_sender *s)
 #define NETVM_RING_BROKEN UINT32_MAX
 
 /*
- * Up to @most descriptors; their buffers are the receiver's.  Returns how many
- * that are, or NETVM_RING_BROKEN: the sender shows positions that cannot be.
+ * How many descriptors there are, of at most @most; or NETVM_RING_BROKEN: the
+ * sender shows positions that cannot be.
  */
-static inline uint32_t netvm_receive(struct netvm_receiver *r,
-                                     struct netvm_desc *d, uint32_t most)
+static inline uint32_t netvm_receiver_has(struct netvm_receiver *r,
+                                          uint32_t most)
 {
     uint64_t there = r->tail_seen - r->head;
-    uint32_t i;
 
     if (there < most) {
         /* Pairs with netvm_sender_publish(). */
@@ -139,23 +154,47 @@ static inline uint32_t netvm_receive(struct netvm_receiver *r,
             r->tail_seen = r->head;
             return NETVM_RING_BROKEN;
         }
-        if (there < most) {
-            most = there;
-        }
     }
-    for (i = 0; i < most; i++) {
-        const struct netvm_desc *from =
-            &r->ring->desc[(r->head + i) & (r->descs - 1)];
+    return there < most ? there : most;
+}
 
-        d[i].word[0] = netvm_read(&from->word[0]);
-        d[i].word[1] = netvm_read(&from->word[1]);
-    }
-    if (most > 0) {
-        r->head += most;
+/* A copy of what another one may write to. */
+static inline struct netvm_desc netvm_get(const struct netvm_desc *slot)
+{
+    struct netvm_desc d;
+
+    d.word[0] = netvm_read(&slot->word[0]);
+    d.word[1] = netvm_read(&slot->word[1]);
+    return d;
+}
+
+/* The first @n, which have been got, make room for others. */
+static inline void netvm_receiver_took(struct netvm_receiver *r, uint32_t n)
+{
+    if (n > 0) {
+        r->head += n;
         /* Pairs with netvm_sender_room(). */
         netvm_write_release(&r->ring->head, r->head);
     }
-    return most;
+}
+
+/*
+ * Up to @most descriptors; their buffers are the receiver's.  Returns how many
+ * that are, or NETVM_RING_BROKEN.
+ */
+static inline uint32_t netvm_receive(struct netvm_receiver *r,
+                                     struct netvm_desc *d, uint32_t most)
+{
+    uint32_t n = netvm_receiver_has(r, most);
+
+    if (n == NETVM_RING_BROKEN) {
+        return n;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        d[i] = netvm_get(&r->ring->desc[(r->head + i) & (r->descs - 1)]);
+    }
+    netvm_receiver_took(r, n);
+    return n;
 }
 
 /* Is something there?  A ring that is broken says so, too. */

@@ -21,7 +21,8 @@ static struct netvm_sender *direct_to(struct netvm *nv, uint64_t member)
 }
 
 static struct netvm_sender *direct_to_service(struct netvm *nv,
-                                              uint64_t number, uint16_t hash)
+                                              uint64_t number, uint16_t hash,
+                                              bool *alone)
 {
     const struct netvm_service *table = (const struct netvm_service *)
         ((const uint8_t *)nv->region + nv->services_offset);
@@ -33,6 +34,7 @@ static struct netvm_sender *direct_to_service(struct netvm *nv,
         s.instances == 0) {
         return NULL;
     }
+    *alone = s.instances > 1;
     if (s.balance == NETVM_BY_FLOW) {
         return direct_to(nv, s.instance[hash % s.instances]);
     }
@@ -52,7 +54,7 @@ static struct netvm_sender *direct_to_service(struct netvm *nv,
 }
 
 static struct netvm_sender *direct_by_key(struct netvm *nv, uint64_t key,
-                                          uint16_t hash)
+                                          uint16_t hash, bool *alone)
 {
     const struct netvm_flow *table = (const struct netvm_flow *)
         ((const uint8_t *)nv->region + nv->flows_offset);
@@ -62,44 +64,53 @@ static struct netvm_sender *direct_by_key(struct netvm *nv, uint64_t key,
     case NETVM_VALUE_MEMBER(0) >> 60:
         return direct_to(nv, value & 0xffff);
     case NETVM_VALUE_SERVICE(0) >> 60:
-        return direct_to_service(nv, value & 0xffff, hash);
+        return direct_to_service(nv, value & 0xffff, hash, alone);
     default:
         return NULL;
     }
 }
 
-struct netvm_sender *netvm_route(struct netvm *nv, struct netvm_desc *pkt)
+/* NULL: only the daemon knows. */
+static struct netvm_sender *direct_for(struct netvm *nv,
+                                       const struct netvm_desc *pkt,
+                                       bool *alone)
 {
-    struct netvm_sender *to = NULL;
-
-    if (nv->direct_open == 0) {
-        return &nv->tx;
-    }
     switch (pkt->action) {
     case NETVM_TO_MEMBER:
-        to = direct_to(nv, pkt->port);
-        break;
+        return direct_to(nv, pkt->port);
     case NETVM_TO_SERVICE:
-        to = direct_to_service(nv, pkt->port, pkt->hash);
-        break;
+        return direct_to_service(nv, pkt->port, pkt->hash, alone);
     case NETVM_NEXT:
-        to = direct_by_key(nv, NETVM_KEY_HOP(pkt->chain, pkt->hop + 1),
-                           pkt->hash);
-        if (to) {
-            pkt->hop++;
-        }
-        return to ? to : &nv->tx;
+        return direct_by_key(nv, NETVM_KEY_HOP(pkt->chain, pkt->hop + 1),
+                             pkt->hash, alone);
     case NETVM_SWITCH:
+        *alone = true;
         if (pkt->length >= 14) {
-            const uint8_t *data = netvm_data(nv, pkt);
-
-            to = direct_by_key(nv, netvm_flow_mac_key(data), pkt->hash);
+            return direct_by_key(nv, netvm_flow_mac_key(netvm_data(nv, pkt)),
+                                 pkt->hash, alone);
         }
-        break;
+        /* fall through */
+    default:
+        return NULL;
     }
-    if (!to) {
-        return &nv->tx;
+}
+
+void netvm_route(struct netvm *nv, const struct netvm_desc *pkt,
+                 struct netvm_way *way)
+{
+    struct netvm_desc seen = *pkt;
+    struct netvm_sender *to = NULL;
+
+    way->alone = false;
+    if (nv->direct_open != 0) {
+        to = direct_for(nv, pkt, &way->alone);
     }
-    pkt->port = nv->port;
-    return to;
+    if (to && pkt->action == NETVM_NEXT) {
+        seen.hop++;
+    } else if (to) {
+        seen.port = nv->port;
+    }
+    way->to = to ? to : &nv->tx;
+    way->change = seen.word[1] ^ pkt->word[1];
+    way->like = pkt->word[1] & ~NETVM_DESC_HASH;
 }

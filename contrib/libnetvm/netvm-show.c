@@ -17,7 +17,8 @@ NETVM_PUBLIC unsigned netvm_self(const struct netvm *nv)
 
 NETVM_PUBLIC unsigned netvm_max_bytes(const struct netvm *nv)
 {
-    return nv->map.buffer_bytes - NETVM_HEADROOM_BYTES;
+    return nv->map.buffer_bytes - NETVM_HEADROOM_BYTES -
+           (NETVM_BEGINNINGS - 1) * NETVM_LINE_BYTES;
 }
 
 NETVM_PUBLIC const struct netvm_region *netvm_region(const struct netvm *nv)

@@ -8,19 +8,20 @@
  * its buffer until it is sent or freed, and reads and writes it in place; it is
  * never copied between members.
  *
- *     struct netvm *nv = netvm_attach(NULL, error);
+ *     char error[NETVM_ERROR_BYTES];
+ *     struct netvm *nv = netvm_attach(NULL, -1, error);
  *     struct netvm_desc pkt[32];
  *
  *     for (;;) {
- *         int n = netvm_rx_burst(nv, pkt, 32);
- *         for (int i = 0; i < n; i++) {
- *             netvm_prefetch(nv, &pkt[i]);
- *         }
+ *         int n = netvm_rx_burst(nv, pkt, 32), sent = 0;
+ *
  *         for (int i = 0; i < n; i++) {
  *             work_on(netvm_data(nv, &pkt[i]), pkt[i].length);
- *             pkt[i].action = NETVM_NEXT;
+ *             netvm_set_action(&pkt[i], NETVM_NEXT);
  *         }
- *         netvm_free(nv, pkt + sent, n - (sent = netvm_tx_burst(nv, pkt, n)));
+ *         if (n > 0 && (sent = netvm_tx_burst(nv, pkt, n)) >= 0) {
+ *             netvm_free(nv, pkt + sent, n - sent);
+ *         }
  *     }
  *
  * Errors are negative errno values; the library prints nothing and never ends
@@ -69,9 +70,6 @@ int netvm_reattach(struct netvm *nv, int timeout_ms);
 
 /* -- Packets --------------------------------------------------------------- */
 
-/* In front of a packet that was allocated, bytes; free for headers. */
-#define NETVM_HEADROOM_BYTES 128
-
 /* Where a packet's first byte is; pkt->length bytes are valid. */
 static inline uint8_t *netvm_data(const struct netvm *nv,
                                   const struct netvm_desc *pkt)
@@ -80,20 +78,34 @@ static inline uint8_t *netvm_data(const struct netvm *nv,
            pkt->offset;
 }
 
-/* Its first line will be read and written soon: for all of a burst, before the
- * work on the first one begins. */
-static inline void netvm_prefetch(const struct netvm *nv,
-                                  const struct netvm_desc *pkt)
+/*
+ * What the next one is asked to do with it.  Fields of a descriptor may as well
+ * be set one by one; this writes the whole word at once, as it is read again by
+ * netvm_tx_burst(), which then need not wait for the parts.
+ */
+static inline void netvm_set_action(struct netvm_desc *pkt,
+                                    enum netvm_action action)
 {
-    __builtin_prefetch(netvm_data(nv, pkt), 1);
+    pkt->word[1] = (pkt->word[1] & ~NETVM_DESC_ACTION) |
+                   (uint64_t)action << NETVM_DESC_ACTION_SHIFT;
 }
 
-/* The longest packet that an allocated buffer holds, bytes. */
+/* And to, or with, which @port, member or service. */
+static inline void netvm_set_action_to(struct netvm_desc *pkt,
+                                       enum netvm_action action, uint16_t port)
+{
+    pkt->word[1] = (pkt->word[1] & ~(NETVM_DESC_ACTION | NETVM_DESC_PORT)) |
+                   (uint64_t)action << NETVM_DESC_ACTION_SHIFT | port;
+}
+
+/* The longest packet that an allocated buffer holds, bytes; there are at least
+ * NETVM_HEADROOM_BYTES in front of it. */
 unsigned netvm_max_bytes(const struct netvm *nv);
 
 /*
  * Up to @n packets that came, in the order in which each sender has sent them.
- * Returns how many (0: none), or -ESTALE.
+ * Returns how many (0: none), or -ESTALE.  The first line of each is fetched
+ * into the processor's cache meanwhile, so that all of a burst wait once.
  */
 int netvm_rx_burst(struct netvm *nv, struct netvm_desc *pkt, unsigned n);
 

@@ -91,6 +91,12 @@ struct netvm_desc {
     };
 };
 
+/* Fields as parts of word[1]. */
+#define NETVM_DESC_PORT UINT64_C(0xffff)
+#define NETVM_DESC_HASH (UINT64_C(0xffff) << 16)
+#define NETVM_DESC_ACTION_SHIFT 56
+#define NETVM_DESC_ACTION (UINT64_C(0xff) << NETVM_DESC_ACTION_SHIFT)
+
 #define NETVM_NO_PORT UINT16_C(0xffff)
 
 _Static_assert(sizeof(struct netvm_desc) == 16, "a quarter of a line");

@@ -41,58 +41,12 @@ import switch_report                                    # noqa: E402
 from bench_parts import progress                        # noqa: E402
 from rtguest.results import show_files, write_json      # noqa: E402
 from switch_back import BACKS                           # noqa: E402
+from switch_contender import Contender                  # noqa: E402
 from switch_host import (COMMAND_PRIORITY, Failed,      # noqa: E402
                          HugePages, Prioritized, Unavailable)
 
 TARGET = 'bench-switch'
-SETTLE_S = 1
-DISTURBED_S = 0.02              # away from its core; ping-pong needs some
 GAP_S = 0.03                    # the kernel bounds SCHED_FIFO
-
-
-class Contender:
-    """A back end and its front end, which move only while in sample()."""
-
-    def __init__(self, row, name, ports, directory):
-        with contextlib.ExitStack() as stack:
-            self.back = BACKS[name](ports, directory)
-            stack.callback(self.back.close)
-            self.front = switch_front.FRONTS[row.front](
-                row, self.back, self.back.directory)
-            stack.callback(self.front.close)
-            self.front.wait_ready()
-            # Addresses are learned, and whoever decides by them hears of it.
-            self.front.sample()
-            time.sleep(SETTLE_S)
-            self.front.sample()
-            self.front.pause()
-            self.back.main.pause()
-            self._stack = stack.pop_all()
-
-    def sample(self):
-        self.back.main.resume()
-        self.front.resume()
-        main, tid = self.back.main, self.back.poller_tid
-        try:
-            with Prioritized(tid):
-                waited_s = main.waited_s(tid)
-                sample = self.front.sample()
-                waited_s = main.waited_s(tid) - waited_s
-        except (Failed, OSError):
-            main.check()        # that would be the reason
-            raise
-        finally:
-            self.front.pause()
-            main.pause()
-        if waited_s > DISTURBED_S or sample.get('cpu_share', 1) < 0.95:
-            sample['class'] = switch_report.DISTURBED
-        return sample
-
-    def close(self):
-        # The front end ends by talking to the back end.
-        self.back.main.resume()
-        self.front.resume()
-        self._stack.close()
 
 
 def measure(row, wanted, what):

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A daemon with domains, and members that send packets round (netvm-load.c).
+"""What bench-netvm measures: members of a domain that send packets round
+(netvm-load.c), and DPDK's rte_ring beside them (rte-ring-load.c).
 
-One thread of the daemon polls on core BACK_CPU, but only while it has to do
-with what is measured.
+One thread of the daemon polls on core BACK_CPU, but only while what is measured
+goes through it.
 
 Threads: none of its own.
 """
@@ -16,10 +17,14 @@ import time
 import rtguest
 from switch_back import BACK_CPU, OURS
 from switch_front import FRONT_CPU
+from switch_contender import DISTURBED_S
 from switch_host import Prioritized, Process, Unavailable
+from switch_report import DISTURBED
 
-LOAD = os.path.join(rtguest.TOP, 'build', 'rtnet', 'tests', 'bench',
-                    'netvm-load')
+BUILT = os.path.join(rtguest.TOP, 'build', 'rtnet', 'tests', 'bench')
+LOAD = os.path.join(BUILT, 'netvm-load')
+RTE_RING = os.path.join(BUILT, 'rte-ring-load')
+CORES = ('--cpu', str(FRONT_CPU), '--other-cpu', str(BACK_CPU))
 MEMBERS = 4
 SAMPLE_S = 0.06
 GAP_S = 0.03                    # the kernel bounds SCHED_FIFO
@@ -55,39 +60,68 @@ class Bed(contextlib.ExitStack):
         self.worker = self.daemon.thread(r'^worker-0$')
 
     def argv(self, members, *options):
-        argv = [LOAD, '--cpu', str(FRONT_CPU), '--other-cpu', str(BACK_CPU),
-                *options]
+        argv = [LOAD, *CORES, *options]
         for path in self.sockets[:members]:
             argv += ['--socket', path]
         return argv
 
 
+def _sample(process):
+    """What a load prints of it."""
+    process.say('sample')
+    time.sleep(SAMPLE_S)                # to look would disturb it
+    return json.loads(process.wait_for(r'^\{.*\}$')[0])
+
+
 class Load:
-    """Members of a bed, which stand still between samples."""
+    """Members of a bed; they and the daemon stand still between samples."""
 
     def __init__(self, bed, members, *options):
         self.bed = bed
+        bed.daemon.resume()
         self.process = Process('netvm-load', bed.argv(
             members, '--seconds', str(SAMPLE_S), *options), bed.directory)
         self.process.wait_for(r'^\{"ready".*\}$')
+        bed.daemon.pause()
 
     def sample(self):
-        """What netvm-load prints of it."""
-        daemon = self.bed.daemon
-        if self.bed.direct:
-            daemon.pause()      # it has nothing to do
+        daemon, worker = self.bed.daemon, self.bed.worker
+        if not self.bed.direct:
+            daemon.resume()
         try:
-            with Prioritized(self.bed.worker):
-                self.process.say('sample')
-                time.sleep(SAMPLE_S)
-                line = self.process.wait_for(r'^\{.*\}$')[0]
+            with Prioritized(worker):
+                waited_s = daemon.waited_s(worker)
+                sample = _sample(self.process)
+                waited_s = daemon.waited_s(worker) - waited_s
         finally:
-            if self.bed.direct:
-                daemon.resume()
+            daemon.pause()
+        if sample['direct_share'] < 0.99 if self.bed.direct else \
+                sample['direct_share'] > 0:
+            raise self.process.failed('packets take another way')
+        if not self.bed.direct and waited_s > DISTURBED_S:
+            sample['class'] = DISTURBED
         time.sleep(GAP_S)
-        return json.loads(line)
+        return sample
 
     def close(self):
+        self.bed.daemon.resume()
         self.process.close()
         # Its members are gone before others come.
         time.sleep(0.3)
+
+
+class RteRing:
+    """Two threads that send each other packets through rte_ring."""
+
+    def __init__(self, directory, name, *options):
+        self.process = Process(name, [
+            RTE_RING, *CORES, '--seconds', str(SAMPLE_S), *options], directory)
+        self.process.wait_for(r'^\{"ready".*\}$')
+
+    def sample(self):
+        sample = _sample(self.process)
+        time.sleep(GAP_S)
+        return sample
+
+    def close(self):
+        self.process.close()
