@@ -38,10 +38,9 @@ void netvm_error(struct netvm *nv, const char *format, ...)
 
 static struct netvm_ring *ring_at(const struct netvm *nv, uint32_t number)
 {
-    const struct netvm_region *r = nv->region;
-
-    return (struct netvm_ring *)((uint8_t *)r + r->rings_offset +
-                                 (uint64_t)number * r->ring_bytes);
+    return (struct netvm_ring *)((uint8_t *)nv->region +
+                                 nv->layout.rings_offset +
+                                 (uint64_t)number * nv->layout.ring_bytes);
 }
 
 static void open_sender(struct netvm *nv, struct netvm_sender *s,
@@ -49,7 +48,7 @@ static void open_sender(struct netvm *nv, struct netvm_sender *s,
 {
     s->ring = ring_at(nv, number);
     s->number = number;
-    s->descs = nv->region->ring_descs;
+    s->descs = nv->layout.ring_descs;
     s->tail = netvm_read_acquire(&s->ring->tail);
     s->head_seen = netvm_read_acquire(&s->ring->head);
 }
@@ -58,7 +57,7 @@ static void open_receiver(struct netvm *nv, struct netvm_receiver *r,
                           uint32_t number)
 {
     r->ring = ring_at(nv, number);
-    r->descs = nv->region->ring_descs;
+    r->descs = nv->layout.ring_descs;
     r->head = netvm_read_acquire(&r->ring->head);
     r->tail_seen = r->head;
     netvm_receiver_stay_awake(r);
@@ -67,7 +66,7 @@ static void open_receiver(struct netvm *nv, struct netvm_receiver *r,
 /* To and from all others, as the states of the rings say. */
 static void look_at_rings(struct netvm *nv)
 {
-    unsigned members = nv->region->members;
+    unsigned members = nv->layout.members;
 
     nv->from_n = nv->from_next = 0;
     for (unsigned m = 1; m <= members; m++) {
@@ -116,7 +115,7 @@ static bool look_at_segments(struct netvm *nv)
             s.owners_offset >= s.offset &&
             s.owners_offset + 8 * (uint64_t)s.buffers <= s.buffers_offset &&
             s.buffers <= NETVM_INDEX_MASK + 1 &&
-            s.buffers_offset + (uint64_t)s.buffers * r->buffer_bytes <=
+            s.buffers_offset + (uint64_t)s.buffers * nv->map.buffer_bytes <=
             s.offset + s.bytes) {
             nv->map.segment[i].buffers = (uint8_t *)r + s.buffers_offset;
             nv->map.segment[i].owners =
@@ -198,7 +197,7 @@ static bool is_power_of_two(uint64_t n)
 /* Of what the daemon has made, so that what is not its region is not used. */
 static bool check_region(struct netvm *nv)
 {
-    const struct netvm_region *r = nv->region;
+    const struct netvm_region *r = &nv->layout;
     uint64_t end = nv->mapped_bytes;
 
     if (r->magic != NETVM_MAGIC || r->version_major != NETVM_VERSION_MAJOR) {
@@ -232,9 +231,10 @@ static bool check_region(struct netvm *nv)
 static bool begin(struct netvm *nv)
 {
     uint8_t *base = (uint8_t *)nv->region;
-    const struct netvm_region *r = nv->region;
+    const struct netvm_region *r = &nv->layout;
     unsigned tries = SEGMENT_WAIT_MS;
 
+    nv->layout = *nv->region;
     if (!check_region(nv)) {
         return false;
     }

@@ -77,6 +77,8 @@ struct netvm {
 
     /* Seldom. */
     unsigned self;
+    struct netvm_region layout; /* what does not change: a copy, as a device
+                                 * that is reset shows all ones */
     uint32_t serial;
     uint64_t mapped_bytes;      /* of the region */
     uint64_t segments_mapped;   /* bit per segment */

@@ -120,7 +120,7 @@ static inline bool netvm_sender_publish(struct netvm_sender *s,
 {
     uint64_t wake_at;
 
-    /* Pairs with netvm_receive(). */
+    /* Pairs with netvm_receiver_has(). */
     netvm_write_release(&s->ring->tail, s->tail);
     netvm_fence();              /* pairs with netvm_receiver_may_sleep() */
     wake_at = netvm_read(&s->ring->wake_at);

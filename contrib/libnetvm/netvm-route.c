@@ -14,7 +14,7 @@
 /* The ring to @member, if it is open. */
 static struct netvm_sender *direct_to(struct netvm *nv, uint64_t member)
 {
-    if (member <= nv->region->members && nv->direct_open >> member & 1) {
+    if (member <= nv->layout.members && nv->direct_open >> member & 1) {
         return &nv->direct_tx[member];
     }
     return NULL;
@@ -81,6 +81,9 @@ static struct netvm_sender *direct_for(struct netvm *nv,
     case NETVM_TO_SERVICE:
         return direct_to_service(nv, pkt->port, pkt->hash, alone);
     case NETVM_NEXT:
+        if (pkt->hop == UINT8_MAX) {
+            return NULL;
+        }
         return direct_by_key(nv, NETVM_KEY_HOP(pkt->chain, pkt->hop + 1),
                              pkt->hash, alone);
     case NETVM_SWITCH:

@@ -29,14 +29,14 @@ NETVM_PUBLIC const struct netvm_region *netvm_region(const struct netvm *nv)
 NETVM_PUBLIC const struct netvm_stats *netvm_stats(const struct netvm *nv,
                                                    unsigned m)
 {
-    return m <= nv->region->members ? nv->stats - nv->self + m : NULL;
+    return m <= nv->layout.members ? nv->stats - nv->self + m : NULL;
 }
 
 NETVM_PUBLIC int netvm_find_member(const struct netvm *nv, const char *name)
 {
     const struct netvm_member *members = nv->member - nv->self;
 
-    for (unsigned m = 1; m <= nv->region->members; m++) {
+    for (unsigned m = 1; m <= nv->layout.members; m++) {
         if (netvm_read32(&members[m].state) == NETVM_MEMBER_THERE &&
             strncmp(members[m].name, name, NETVM_NAME_BYTES) == 0) {
             return m;

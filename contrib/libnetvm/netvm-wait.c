@@ -9,13 +9,16 @@
 
 #include "netvm-impl.h"
 
-/* Whoever sends to us is to ring; false: something is there already. */
+/* Whoever sends to us is to ring, also by a ring that is opened while we sleep;
+ * false: something is there already. */
 static bool may_sleep(struct netvm *nv)
 {
     bool may = netvm_receiver_may_sleep(&nv->rx);
 
-    for (unsigned i = 0; i < nv->from_n && may; i++) {
-        may = netvm_receiver_may_sleep(&nv->direct_rx[nv->from[i]]);
+    for (unsigned m = 1; m <= nv->layout.members && may; m++) {
+        if (m != nv->self) {
+            may = netvm_receiver_may_sleep(&nv->direct_rx[m]);
+        }
     }
     return may;
 }

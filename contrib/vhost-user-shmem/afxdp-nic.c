@@ -72,8 +72,13 @@ on_libxdp_print(enum libxdp_print_level level, const char *format,
 
 /* -- Is it fit? ------------------------------------------------------------ */
 
-static bool check_mtu(int fd, const char *ifname, GError **error)
+/* Beside what an MTU counts: Ethernet's header and two tags. */
+#define MTU_LESS_BYTES (AFXDP_HEADROOM_BYTES + 14 + 8)
+
+static bool check_mtu(int fd, const char *ifname, unsigned place_bytes,
+                      GError **error)
 {
+    int most = place_bytes - MTU_LESS_BYTES;
     struct ifreq ifr = { 0 };
 
     g_strlcpy(ifr.ifr_name, ifname, sizeof(ifr.ifr_name));
@@ -81,10 +86,11 @@ static bool check_mtu(int fd, const char *ifname, GError **error)
         afxdp_set_error(error, errno, "cannot read its MTU");
         return false;
     }
-    if (ifr.ifr_mtu > AFXDP_MTU_MAX) {
-        SET_ERROR(error, "its MTU is %d, and AF_XDP carries %d at most: ip "
-                  "link set dev %s mtu %d", ifr.ifr_mtu, AFXDP_MTU_MAX, ifname,
-                  AFXDP_MTU_MAX);
+    if (ifr.ifr_mtu > most) {
+        SET_ERROR(error, "its MTU is %d, and AF_XDP carries %d at most%s: ip "
+                  "link set dev %s mtu %d", ifr.ifr_mtu, most,
+                  place_bytes < AFXDP_FRAME_BYTES
+                  ? " in the domain's buffers" : "", ifname, most);
         return false;
     }
     return true;
@@ -136,7 +142,7 @@ static void warn_of_tags(int fd, Port *p)
     }
 }
 
-static bool check_interface(Port *p, GError **error)
+static bool check_interface(Port *p, unsigned place_bytes, GError **error)
 {
     const char *ifname = p->settings.ifname;
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -146,7 +152,8 @@ static bool check_interface(Port *p, GError **error)
         afxdp_set_error(error, errno, "cannot ask the kernel");
         return false;
     }
-    fit = check_mtu(fd, ifname, error) && check_queues(fd, p, error);
+    fit = check_mtu(fd, ifname, place_bytes, error) &&
+          check_queues(fd, p, error);
     if (fit) {
         warn_of_tags(fd, p);
     }
@@ -242,19 +249,20 @@ static bool attach_program(AfxdpNic *nic, PortXdpMode mode, GError **error)
     return true;
 }
 
-bool afxdp_nic_open(AfxdpNic *nic, Port *p, GError **error)
+bool afxdp_nic_open(AfxdpNic *nic, Port *p, unsigned place_bytes,
+                    GError **error)
 {
     const PortSettings *s = &p->settings;
 
     libbpf_set_print(on_libbpf_print);
     libxdp_set_print(on_libxdp_print);
-    *nic = (AfxdpNic) { .promisc_fd = -1, .link_fd = -1, .map_fd = -1 };
+    *nic = AFXDP_NIC_NONE;
     nic->ifindex = if_nametoindex(s->ifname);
     if (nic->ifindex == 0) {
         SET_ERROR(error, "there is no such interface: \"ip link\" lists them");
         return false;
     }
-    if (!check_interface(p, error)) {
+    if (!check_interface(p, place_bytes, error)) {
         return false;
     }
     nic->promisc_fd = make_promiscuous(nic->ifindex, error);
@@ -279,7 +287,7 @@ void afxdp_nic_close(AfxdpNic *nic)
     if (nic->promisc_fd >= 0) {
         close(nic->promisc_fd);
     }
-    *nic = (AfxdpNic) { .promisc_fd = -1, .link_fd = -1, .map_fd = -1 };
+    *nic = AFXDP_NIC_NONE;
 }
 
 bool afxdp_nic_redirect(const AfxdpNic *nic, unsigned queue, int fd,

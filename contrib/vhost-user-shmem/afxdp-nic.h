@@ -19,8 +19,6 @@ struct xdp_program;
  * the kernel's headroom. */
 #define AFXDP_FRAME_BYTES 4096
 #define AFXDP_HEADROOM_BYTES 256
-/* Beside what an MTU counts: Ethernet's header and two tags. */
-#define AFXDP_MTU_MAX (AFXDP_FRAME_BYTES - AFXDP_HEADROOM_BYTES - 14 - 8)
 
 typedef struct AfxdpNic {
     unsigned ifindex;
@@ -31,12 +29,16 @@ typedef struct AfxdpNic {
     struct xdp_program *program;
 } AfxdpNic;
 
+#define AFXDP_NIC_NONE \
+    ((AfxdpNic) { .promisc_fd = -1, .link_fd = -1, .map_fd = -1 })
+
 /*
- * Take the interface @s->ifname; @p is for what its log has to say.  Until a
- * queue has a socket its frames go to the host, as before.  False with @error
+ * Take the interface that @p names, whose places will have @place_bytes.  Until
+ * a queue has a socket its frames go to the host, as before.  False with @error
  * set: nothing has changed.
  */
-bool afxdp_nic_open(AfxdpNic *nic, Port *p, GError **error);
+bool afxdp_nic_open(AfxdpNic *nic, Port *p, unsigned place_bytes,
+                    GError **error);
 void afxdp_nic_close(AfxdpNic *nic);
 
 /* Frames of @queue go to socket @fd from now on. */

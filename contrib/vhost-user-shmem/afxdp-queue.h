@@ -9,6 +9,9 @@
  * then in the done ring.  A ring has room for all places of its half, so none
  * is ever full.
  *
+ * Or its places are the buffers of a domain (netvm/afxdp-segments.h): each way
+ * it has as many of them as the kernel has now, at most half as many as above.
+ *
  * Spec: Documentation/networking/af_xdp.rst of Linux.
  *
  * Threads: the group of fields, and the group of functions, says it.
@@ -19,20 +22,26 @@
 #include <xdp/xsk.h>
 
 #include "afxdp-nic.h"
+#include "netvm/afxdp-segments.h"
 
 #define AFXDP_HALF_FRAMES 2048
 
 typedef struct AfxdpQueue {
     /* The control thread's. */
+    AfxdpSegments *segments;        /* the domain's; NULL: its own memory */
     uint8_t *area;                  /* NULL: it is not open */
     struct xsk_umem *umem;
     struct xsk_socket *socket;
     int fd;
+    int wake_fd;                    /* readable: there is something to do */
 
     /* The worker's that serves it. */
     struct xsk_ring_cons rx;
     struct xsk_ring_prod fill;
     uint64_t lost_counted;
+    AfxdpBuffers filling;           /* of the segments, and those below */
+    struct netvm_desc named[INGRESS_BURST];     /* of this burst's frames */
+    FrameBuffer buffer[INGRESS_BURST];
 
     /* Written by the control thread, atomic. */
     uint64_t lost;
@@ -47,13 +56,17 @@ typedef struct AfxdpQueue {
     struct xsk_ring_cons done;
     unsigned free_n;
     uint64_t free[AFXDP_HALF_FRAMES];   /* from the start of the area on */
+    AfxdpBuffers sending;           /* of the segments */
 } AfxdpQueue;
 
 /* -- The control thread ---------------------------------------------------- */
 
-/* An AfxdpQueue begins with all zero, and its lock made. */
+/* An AfxdpQueue begins with all zero, and its lock made.  @segments may be
+ * NULL. */
 bool afxdp_queue_open(AfxdpQueue *q, const PortSettings *s,
-                      const AfxdpNic *nic, unsigned index, GError **error);
+                      const AfxdpNic *nic, AfxdpSegments *segments,
+                      unsigned index, GError **error);
+/* Buffers of segments are the domain's again. */
 void afxdp_queue_close(AfxdpQueue *q);
 
 bool afxdp_queue_is_zero_copy(const AfxdpQueue *q);
@@ -69,6 +82,17 @@ void afxdp_queue_read_lost(AfxdpQueue *q);
 /* Up to @max frames, a chain each; returns how many. */
 unsigned afxdp_queue_fetch(AfxdpQueue *q, VringBurst *b, unsigned max);
 void afxdp_queue_give_back(AfxdpQueue *q, const VringBurst *b);
+
+/* The frame of the @i-th chain lies in a buffer that may go on. */
+void afxdp_queue_name_buffer(AfxdpQueue *q, const VringBurst *b, unsigned i,
+                             Frame *f);
+
+/* With segments: buffers for what comes, if it has few; what was sent is
+ * free. */
+void afxdp_queue_refill(AfxdpQueue *q);
+
+/* The kernel has none at all, and some are free?  Else wake_fd says when. */
+bool afxdp_queue_may_refill(AfxdpQueue *q);
 
 static inline bool afxdp_queue_has_some(AfxdpQueue *q)
 {
@@ -91,7 +115,7 @@ static inline uint64_t afxdp_queue_new_lost(AfxdpQueue *q)
 int afxdp_queue_send(AfxdpQueue *q, const Frame *const *frames, unsigned n,
                      PortCounters *counters);
 
-/* What the kernel did not take at once. */
+/* What the kernel did not take at once; and what it has sent is free. */
 void afxdp_queue_send_rest(AfxdpQueue *q);
 
 static inline bool afxdp_queue_has_rest(const AfxdpQueue *q)

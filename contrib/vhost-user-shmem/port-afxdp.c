@@ -7,6 +7,9 @@
  * left open.  An interface that goes away may come back; the port waits for it
  * by its name.
  *
+ * With domain= its memory is that of a domain, whose members are given what
+ * comes, and send, without a copy.
+ *
  * Without libxdp there is only who says so.
  *
  * Threads: control, but for the last section.
@@ -14,13 +17,21 @@
 #ifdef HAVE_LIBXDP
 #include <errno.h>
 #include <net/if.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "afxdp-queue.h"
+#include "kick.h"
 #include "lock.h"
+#include "switch-impl.h"
 
 #define GONE "the interface is gone"
 
 typedef struct AfxdpPort {
+    DomainHolder holder;            /* first; of the domain */
+    Port *p;
+    Domain *domain;                 /* NULL: it has memory of its own */
+    AfxdpSegments *segments;        /* of the domain, while attached */
     AfxdpNic nic;
     bool attached;
     unsigned tried_ifindex;         /* it could not be used */
@@ -38,13 +49,38 @@ static void set_queues(Port *p)
         a->attached && p->settings.link_up ? a->queues : 0;
 }
 
+static void close_queues(AfxdpPort *a)
+{
+    for (unsigned i = 0; i < a->queues; i++) {
+        afxdp_queue_close(&a->queue[i]);
+    }
+    g_clear_pointer(&a->segments, afxdp_segments_free);
+}
+
+/* With the segments that the domain has now. */
+static bool open_queues(AfxdpPort *a, GError **error)
+{
+    if (a->domain) {
+        a->segments = afxdp_segments_new(a->domain, &a->holder, a->queues,
+                                         error);
+        if (!a->segments) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < a->queues; i++) {
+        if (!afxdp_queue_open(&a->queue[i], &a->p->settings, &a->nic,
+                              a->segments, i, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Its frames are the host's again. */
 static void release(AfxdpPort *a)
 {
     afxdp_nic_close(&a->nic);
-    for (unsigned i = 0; i < a->queues; i++) {
-        afxdp_queue_close(&a->queue[i]);
-    }
+    close_queues(a);
     a->attached = false;
 }
 
@@ -52,12 +88,11 @@ static bool take(Port *p, GError **error)
 {
     const PortSettings *s = &p->settings;
     AfxdpPort *a = p->impl;
-    bool all = afxdp_nic_open(&a->nic, p, error);
+    unsigned place_bytes = a->domain ? a->domain->settings.buffer_bytes
+                                     : AFXDP_FRAME_BYTES;
 
-    for (unsigned i = 0; all && i < a->queues; i++) {
-        all = afxdp_queue_open(&a->queue[i], s, &a->nic, i, error);
-    }
-    if (!all) {
+    if (!afxdp_nic_open(&a->nic, p, place_bytes, error) ||
+        !open_queues(a, error)) {
         release(a);
         g_prefix_error(error, "ifname=%s: ", s->ifname);
         return false;
@@ -82,6 +117,59 @@ static void look_for_interface(Port *p)
     a->tried_ifindex = ifindex;
 }
 
+/* -- The domain ------------------------------------------------------------ */
+
+/* Before a buffer of the new segment is given away. */
+static void afxdp_grown(DomainHolder *h)
+{
+    AfxdpPort *a = (AfxdpPort *)h;
+    g_autoptr(GError) error = NULL;
+
+    if (!a->attached) {
+        return;
+    }
+    port_quiesce(a->p);
+    close_queues(a);
+    if (!open_queues(a, &error)) {
+        port_log(a->p, G_LOG_LEVEL_WARNING, "ifname=%s: the domain has grown, "
+                 "and %s; link=down and link=up tries again",
+                 a->p->settings.ifname, error->message);
+        a->tried_ifindex = a->nic.ifindex;
+        release(a);
+    }
+    set_queues(a->p);
+    port_resume(a->p);
+}
+
+static bool join_domain(AfxdpPort *a, GError **error)
+{
+    Domain *d = domain_of_port(a->p, error);
+
+    if (!d || !afxdp_segments_check(d, error) || !kick_prepare(error)) {
+        return false;
+    }
+    a->holder.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (a->holder.wake_fd < 0) {
+        SET_ERROR(error, "cannot make an eventfd: %s", g_strerror(errno));
+        return false;
+    }
+    a->domain = d;
+    a->holder.port = a->p->id;
+    a->holder.grown = afxdp_grown;
+    d->ports++;
+    domain_add_holder(d, &a->holder);
+    return true;
+}
+
+static void leave_domain(AfxdpPort *a)
+{
+    if (a->domain) {
+        domain_remove_holder(a->domain, &a->holder);
+        a->domain->ports--;
+        close(a->holder.wake_fd);
+    }
+}
+
 /* -- Life ------------------------------------------------------------------ */
 
 static void afxdp_close(Port *p)
@@ -89,6 +177,7 @@ static void afxdp_close(Port *p)
     AfxdpPort *a = p->impl;
 
     release(a);
+    leave_domain(a);
     for (unsigned i = 0; i < a->queues; i++) {
         pthread_mutex_destroy(&a->queue[i].lock);
     }
@@ -101,12 +190,14 @@ static bool afxdp_open(Port *p, GError **error)
     unsigned queues = p->settings.queues;
     AfxdpPort *a = g_malloc0(sizeof(*a) + queues * sizeof(a->queue[0]));
 
+    a->p = p;
     a->queues = queues;
+    a->nic = AFXDP_NIC_NONE;
     for (unsigned i = 0; i < queues; i++) {
         lock_init(&a->queue[i].lock);
     }
     p->impl = a;
-    if (!take(p, error)) {
+    if ((p->settings.domain && !join_domain(a, error)) || !take(p, error)) {
         afxdp_close(p);
         return false;
     }
@@ -181,12 +272,13 @@ static void afxdp_status(Port *p, PortStatus *status)
 
 static int afxdp_wake_fd(Port *p, unsigned queue)
 {
-    return ((AfxdpPort *)p->impl)->queue[queue].fd;
+    return ((AfxdpPort *)p->impl)->queue[queue].wake_fd;
 }
 
 /* -- Workers --------------------------------------------------------------- */
 
-static unsigned read_frames(IngressBurst *b, PortCounters *counters)
+static unsigned read_frames(AfxdpQueue *q, IngressBurst *b,
+                            PortCounters *counters)
 {
     unsigned n = 0;
 
@@ -195,6 +287,9 @@ static unsigned read_frames(IngressBurst *b, PortCounters *counters)
 
         if (frame_read(f, &b->ring, &b->ring.chain[i], 0)) {
             f->vnet = (struct virtio_net_hdr) { 0 };
+            if (q->segments) {
+                afxdp_queue_name_buffer(q, &b->ring, i, f);
+            }
             n++;
         } else {
             counter_add(&counters->drops[DROP_RUNT], 1);
@@ -216,10 +311,13 @@ static unsigned afxdp_ingress(Port *p, unsigned queue, IngressBurst *b,
     if (G_UNLIKELY(afxdp_queue_has_rest(q))) {
         afxdp_queue_send_rest(q);
     }
+    if (q->segments) {
+        afxdp_queue_refill(q);
+    }
     if (afxdp_queue_fetch(q, &b->ring, b->max) == 0) {
         return 0;
     }
-    n = read_frames(b, counters);
+    n = read_frames(q, b, counters);
     if (n == 0) {
         afxdp_queue_give_back(q, &b->ring);
     }
@@ -236,7 +334,8 @@ static bool afxdp_ask_wake(Port *p, unsigned queue, bool ask)
 {
     AfxdpQueue *q = &((AfxdpPort *)p->impl)->queue[queue];
 
-    return ask && (afxdp_queue_has_rest(q) || afxdp_queue_has_some(q));
+    return ask && (afxdp_queue_has_rest(q) || afxdp_queue_has_some(q) ||
+                   (q->segments && afxdp_queue_may_refill(q)));
 }
 
 static void afxdp_egress(Port *p, unsigned queue, const Frame *const *frames,

@@ -263,7 +263,8 @@ static bool check_words(const PortSettings *s, GError **error)
         SETTINGS_ERROR(error, "a port of type=%s needs socket=PATH", s->type);
         return false;
     }
-    if (is_for(find_word("domain"), s->type) && !s->domain) {
+    if (is_for(find_word("domain"), s->type) && strcmp(s->type, "af-xdp") &&
+        !s->domain) {
         SETTINGS_ERROR(error, "a port of type=%s needs domain=NAME", s->type);
         return false;
     }

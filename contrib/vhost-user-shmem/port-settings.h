@@ -48,7 +48,8 @@ typedef struct PortSettings {
                                  * "af-xdp", "dummy" */
     char *socket;               /* vhost-user, netvm: its path */
     bool client;                /* connects there instead of listening */
-    char *domain;               /* netvm, chain: whose member is behind it */
+    char *domain;               /* netvm, chain: whose member is behind it;
+                                 * af-xdp: whose memory it uses, or NULL */
     char *service;              /* netvm: what that member does, or NULL */
     unsigned queues;            /* pairs of rings, or of a NIC's; 1 to 16 */
     unsigned mtu;               /* largest the front end may choose */

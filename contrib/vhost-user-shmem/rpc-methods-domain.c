@@ -18,6 +18,9 @@ static JsonArray *show_segments(const Domain *d)
         rpc_set_number(shown, "buffers", r->segment[i].buffers);
         json_object_set_boolean_member(shown, "huge", r->segment[i].huge);
         json_object_set_boolean_member(shown, "used", i < d->segments_used);
+        if (r->segment[i].node != DOMAIN_NODE_ANY) {
+            json_object_set_int_member(shown, "node", r->segment[i].node);
+        }
         json_array_add_object_element(all, shown);
     }
     return all;
@@ -34,6 +37,29 @@ static JsonArray *show_ports(const RpcContext *context, const char *domain)
         }
     }
     return ports;
+}
+
+/* Ports whose NIC has buffers. */
+static JsonArray *show_nics(const RpcContext *context, Domain *d)
+{
+    JsonArray *all = json_array_new();
+
+    for (unsigned i = 0; i < d->holders->len; i++) {
+        const DomainHolder *h = g_ptr_array_index(d->holders, i);
+        JsonObject *shown = json_object_new();
+
+        json_object_set_string_member(
+            shown, "port", port_name(switch_port_by_id(context->sw, h->port)));
+        json_object_set_int_member(
+            shown, "buffers", __atomic_load_n(&h->buffers, __ATOMIC_RELAXED));
+        pthread_mutex_lock(&d->lock);
+        rpc_set_number(shown, "rx-moved-pkts", h->rx_moved_pkts);
+        rpc_set_number(shown, "tx-moved-pkts", h->tx_moved_pkts);
+        rpc_set_number(shown, "tx-copied-pkts", h->tx_copied_pkts);
+        pthread_mutex_unlock(&d->lock);
+        json_array_add_object_element(all, shown);
+    }
+    return all;
 }
 
 /* -- Members --------------------------------------------------------------- */
@@ -155,10 +181,13 @@ static JsonObject *show_domain(const RpcContext *context, Domain *d,
         json_object_set_int_member(shown, "daemon-buffers",
                                    owned[NETVM_DAEMON]);
     }
+    rpc_set_number(shown, "copied-pkts", domain_copies(d));
     rpc_set_number(shown, "reclaimed-buffers", d->reclaimed);
     rpc_set_number(shown, "quarantines", d->quarantines);
     json_object_set_array_member(shown, "ports",
                                  show_ports(context, domain_name(d)));
+    json_object_set_array_member(shown, "nics", show_nics(context, d));
+    json_object_set_int_member(shown, "direct-macs", d->macs->len);
     json_object_set_int_member(shown, "members-max",
                                d->region->layout.members);
     json_object_set_array_member(

@@ -104,6 +104,7 @@ static JsonObject *show_port(const RpcContext *context, Port *p)
 
     switch_port_status(context->sw, p, &status);
     json_object_set_string_member(shown, "name", port_name(p));
+    json_object_set_int_member(shown, "number", port_number(p));
     json_object_set_object_member(shown, "settings", show_settings(s));
     if (port_has_contract(p)) {
         json_object_set_object_member(shown, "contract", show_contract(p));

@@ -92,6 +92,8 @@ static bool accept_own(RtPort *rt, Frame *f, RtBeside *beside,
     }
     f->bytes = beside->tx.frame_bytes;
     f->head_bytes = MIN(f->bytes, FRAME_HEAD_BYTES);
+    /* Its head is not that of the buffer any more. */
+    f->buffer = NULL;
     beside->port = in->id;
     beside->serial = in->serial;
     beside->lane = 0;

@@ -51,8 +51,9 @@
 /* -- The control thread, GLib's threads, the one that closes files --------- */
 
 static const char *const control_calls[] = {
-    /* Memory: malloc, stacks of threads; regions of guests that go. */
-    "brk madvise mremap munmap",
+    /* Memory: malloc, stacks of threads; regions of guests that go; domains on
+     * a NUMA node. */
+    "brk madvise mremap munmap mbind",
 
     /* Threads: locks, their start and end; workers are pinned and get their
      * priority; GLib's pool copies that of who asks.  clone3 keeps its flags

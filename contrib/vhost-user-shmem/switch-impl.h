@@ -63,6 +63,10 @@ void switch_free_domains(Switch *sw);
 /* That it names; NULL with @error set if there is none. */
 Domain *domain_of_port(const Port *p, GError **error);
 
+/* Ports have changed, or who is behind them, or fixed addresses: to which
+ * addresses members may send directly. */
+void switch_show_macs(Switch *sw);
+
 /* -- More of switch.c ------------------------------------------------------ */
 
 Worker *switch_least_loaded(Switch *sw);

@@ -94,6 +94,7 @@ void switch_link_ports(Switch *sw)
         datapath_new_generation(&sw->dp);
         port_resume(p);
     }
+    switch_show_macs(sw);
 }
 
 bool switch_may_mirror(Switch *sw, const char *name, const PortSettings *s,

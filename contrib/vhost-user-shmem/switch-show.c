@@ -149,6 +149,7 @@ bool switch_fdb_set(Switch *sw, Port *p, const uint8_t mac[6], uint16_t vlan,
         return false;
     }
     datapath_new_generation(&sw->dp);
+    switch_show_macs(sw);
     return true;
 }
 
@@ -160,5 +161,6 @@ bool switch_fdb_unset(Switch *sw, const uint8_t mac[6], uint16_t vlan,
         return false;
     }
     datapath_new_generation(&sw->dp);
+    switch_show_macs(sw);
     return true;
 }

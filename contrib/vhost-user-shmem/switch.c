@@ -469,6 +469,11 @@ const char *port_name(const Port *p)
     return p->name;
 }
 
+unsigned port_number(const Port *p)
+{
+    return p->id;
+}
+
 const PortSettings *port_settings(const Port *p)
 {
     return &p->own;

@@ -117,6 +117,8 @@ const DomainSettings *domain_settings(const Domain *d);
 /* -- What is shown of a port ----------------------------------------------- */
 
 const char *port_name(const Port *p);
+/* What NETVM_OUT calls it, as long as it is there. */
+unsigned port_number(const Port *p);
 const PortSettings *port_settings(const Port *p);           /* its own */
 
 /* Those of @own that a NIC's contract leaves; to be cleared by the caller. */

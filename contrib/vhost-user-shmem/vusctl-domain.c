@@ -57,26 +57,33 @@ static void show_domains(JsonNode *result)
 
 /* -- One ------------------------------------------------------------------- */
 
-/* "not seen by 2, 3 rx-pkts=5 tx-pkts=7": what is not 0; to be freed. */
-static char *describe_member(JsonObject *member)
+/* "rx-pkts=5 tx-pkts=7": what ends with @end and is not 0. */
+static void describe(GString *text, JsonObject *stats, const char *end)
 {
-    JsonArray *unseen = vusctl_array(member, "unseen");
-    JsonObject *stats = vusctl_object(member, "stats");
     g_autoptr(GList) names = stats ? json_object_get_members(stats) : NULL;
-    GString *text = g_string_new(NULL);
 
-    for (unsigned i = 0; i < vusctl_length(unseen); i++) {
-        g_string_append_printf(text, "%s%" PRId64, i ? ", " : "not seen by ",
-                               json_array_get_int_element(unseen, i));
-    }
     for (GList *name = names; name; name = name->next) {
-        int64_t value = vusctl_number(stats, name->data);
+        int64_t value = g_str_has_suffix(name->data, end)
+            ? vusctl_number(stats, name->data) : 0;
 
         if (value > 0) {
             g_string_append_printf(text, "%s%s=%" PRId64, text->len ? " " : "",
                                    (char *)name->data, value);
         }
     }
+}
+
+/* "not seen by 2, 3 rx-pkts=5"; to be freed. */
+static char *describe_member(JsonObject *member)
+{
+    JsonArray *unseen = vusctl_array(member, "unseen");
+    GString *text = g_string_new(NULL);
+
+    for (unsigned i = 0; i < vusctl_length(unseen); i++) {
+        g_string_append_printf(text, "%s%" PRId64, i ? ", " : "not seen by ",
+                               json_array_get_int_element(unseen, i));
+    }
+    describe(text, vusctl_object(member, "stats"), "");
     return g_string_free(text, false);
 }
 
@@ -104,19 +111,39 @@ static void show_segments(JsonArray *segments)
     for (unsigned i = 0; i < vusctl_length(segments); i++) {
         JsonObject *s = json_array_get_object_element(segments, i);
         g_autofree char *mib = mib_of(s, "bytes");
+        g_autofree char *node = json_object_has_member(s, "node")
+            ? g_strdup_printf(", node %" PRId64, vusctl_number(s, "node"))
+            : g_strdup("");
 
-        printf("%-19s%" PRId64 " buffers, %s MiB of %s pages%s\n",
+        printf("%-19s%" PRId64 " buffers, %s MiB of %s pages%s%s\n",
                i ? "" : "segments", vusctl_number(s, "buffers"), mib,
-               vusctl_flag(s, "huge") ? "huge" : "ordinary",
+               vusctl_flag(s, "huge") ? "huge" : "ordinary", node,
                vusctl_flag(s, "used") ? "" : ", not in use yet");
     }
+}
+
+static void show_nics(JsonArray *nics)
+{
+    g_autoptr(Table) t = table_new("NIC AT", ">HAS", "COUNTED", NULL);
+
+    table_wrap(t, VUSCTL_COLUMNS);
+    for (unsigned i = 0; i < vusctl_length(nics); i++) {
+        JsonObject *nic = json_array_get_object_element(nics, i);
+        g_autofree char *has = VUSCTL_NUMBER(nic, "buffers");
+        GString *counted = g_string_new(NULL);
+
+        describe(counted, nic, "-pkts");
+        table_add(t, vusctl_string(nic, "port"), has, counted->str);
+        g_string_free(counted, true);
+    }
+    table_print(t);
 }
 
 static void show_domain(JsonObject *d)
 {
     static const char *const numbers[] = {
-        "buffers", "free-buffers", "daemon-buffers", "reclaimed-buffers",
-        "quarantines",
+        "buffers", "free-buffers", "daemon-buffers", "copied-pkts",
+        "reclaimed-buffers", "quarantines", "direct-macs",
     };
     g_autofree char *settings = vusctl_settings_of(d);
     g_autofree char *ports = vusctl_join(d, "ports");
@@ -129,6 +156,10 @@ static void show_domain(JsonObject *d)
                vusctl_number(d, numbers[i]));
     }
     printf("%-19s%s\n", "ports", ports);
+    if (vusctl_length(vusctl_array(d, "nics")) > 0) {
+        printf("\n");
+        show_nics(vusctl_array(d, "nics"));
+    }
     if (vusctl_length(vusctl_array(d, "members")) > 0) {
         printf("\n");
         show_members(vusctl_array(d, "members"));

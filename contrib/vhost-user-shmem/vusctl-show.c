@@ -53,13 +53,14 @@ static char *describe_note(JsonObject *port, JsonObject *settings)
 
 static void show_list(JsonNode *result)
 {
-    g_autoptr(Table) t = table_new("PORT", "TYPE", "STATE", "VLANS",
+    g_autoptr(Table) t = table_new("PORT", ">NO", "TYPE", "STATE", "VLANS",
                                    ">QUEUES IN/OUT", "AT", "NOTE", NULL);
     JsonArray *ports = json_node_get_array(result);
 
     for (unsigned i = 0; i < vusctl_length(ports); i++) {
         JsonObject *port = json_array_get_object_element(ports, i);
         JsonObject *settings = vusctl_object(port, "settings");
+        g_autofree char *number = VUSCTL_NUMBER(port, "number");
         g_autofree char *vlans = describe_vlans(settings);
         g_autofree char *note = describe_note(port, settings);
         g_autofree char *queues = g_strdup_printf(
@@ -67,7 +68,7 @@ static void show_list(JsonNode *result)
             vusctl_number(port, "egress-queues"));
         const char *socket = vusctl_string(settings, "socket");
 
-        table_add(t, vusctl_string(port, "name"),
+        table_add(t, vusctl_string(port, "name"), number,
                   vusctl_string(settings, "type"),
                   vusctl_string(port, "state"), vlans, queues,
                   *socket ? socket : vusctl_string(settings, "ifname"), note);

@@ -387,7 +387,7 @@ static void step(World *w, FuzzInput *input)
         break;
     case 6:
         if (w->d->region->segments < SEGMENTS) {
-            domain_grow(w->d, 64, NULL);
+            domain_grow(w->d, 64, DOMAIN_NODE_ANY, NULL);
         }
         break;
     case 7:

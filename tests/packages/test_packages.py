@@ -154,7 +154,7 @@ class Packages(unittest.TestCase):
         return self.root.run('vusctl', *words).stdout
 
     def state(self, port):
-        return re.search(rf'^{port} +\S+ +(\S+)', self.vusctl('list'),
+        return re.search(rf'^{port} +\d+ +\S+ +(\S+)', self.vusctl('list'),
                          re.MULTILINE).group(1)
 
     def wait_state(self, port, state):

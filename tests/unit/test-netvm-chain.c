@@ -114,6 +114,31 @@ static void test_two_hops_direct(void)
     two_hops("", true);
 }
 
+/* Its end is a member, who gets the same buffer, of no chain any more. */
+static void test_out_to_member(void)
+{
+    NetvmBed *b = chain_bed_new("", "fw,l3");
+    struct netvm *nv[] = { netvm_bed_attach(b, 0), netvm_bed_attach(b, 2) };
+    struct netvm *sink = netvm_bed_attach(b, 3);
+    gint64 end_us = g_get_monotonic_time() + BED_WAIT_S * G_USEC_PER_SEC;
+    struct netvm_desc got;
+
+    bed_set(b->sw, "chain", "type=chain domain=d services=fw,l3 peer=m3");
+    inject(b, 2);
+    while (netvm_rx_burst(sink, &got, 1) != 1) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end_us);
+        pass(nv[0], 0);
+        pass(nv[1], 1);
+        bed_turn();
+    }
+    g_assert_cmpuint(got.length, ==, BED_FRAME_BYTES);
+    g_assert_cmpuint(got.chain, ==, 0);
+    g_assert_cmpuint(got.hop, ==, 0);
+    g_assert_cmpuint(b->domain->copies, ==, 1);
+    netvm_free(sink, &got, 1);
+    netvm_bed_free(b);
+}
+
 /* Another hop, live; and one less. */
 static void test_changes(void)
 {
@@ -279,17 +304,57 @@ static void test_text(void)
     }
 }
 
+/* One more than can share the work is refused, and loses nothing. */
+static void test_instances(void)
+{
+    NetvmBed *b = netvm_bed_new("members=10");
+    char *socket[NETVM_INSTANCES_MAX + 1];
+    g_autoptr(GError) error = NULL;
+    PortSettings s;
+
+    bed_add(b->sw, "chain", "type=chain domain=d services=fw");
+    for (unsigned i = 0; i <= NETVM_INSTANCES_MAX; i++) {
+        g_autofree char *name = g_strdup_printf("fw%u", i);
+
+        socket[i] = bed_socket_path();
+        port_settings_init(&s);
+        port_settings_set(&s, "type", "netvm", NULL);
+        port_settings_set(&s, "domain", "d", NULL);
+        port_settings_set(&s, "service", "fw", NULL);
+        port_settings_set(&s, "socket", socket[i], NULL);
+        if (i < NETVM_INSTANCES_MAX) {
+            g_assert_nonnull(switch_add_port(b->sw, name, &s, &error));
+            g_assert_no_error(error);
+            port_settings_clear(&s);
+        }
+    }
+    g_assert_null(switch_add_port(b->sw, "ninth", &s, &error));
+    g_assert_nonnull(strstr(error->message, "port ninth: service=fw: 8 ports "
+                            "of domain d have it already"));
+    bed_remove(b->sw, "fw3");
+    g_clear_error(&error);
+    g_assert_nonnull(switch_add_port(b->sw, "ninth", &s, &error));
+    g_assert_no_error(error);
+    port_settings_clear(&s);
+    netvm_bed_free(b);
+    for (unsigned i = 0; i <= NETVM_INSTANCES_MAX; i++) {
+        bed_socket_free(socket[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     bed_expect_warnings();
     g_test_add_func("/netvm/chain/two-hops", test_two_hops);
     g_test_add_func("/netvm/chain/two-hops-direct", test_two_hops_direct);
+    g_test_add_func("/netvm/chain/out-to-member", test_out_to_member);
     g_test_add_func("/netvm/chain/changes", test_changes);
     g_test_add_func("/netvm/chain/by-flow", test_by_flow);
     g_test_add_func("/netvm/chain/by-depth", test_by_depth);
     g_test_add_func("/netvm/chain/parallel", test_parallel);
     g_test_add_func("/netvm/chain/healed", test_healed);
     g_test_add_func("/netvm/chain/text", test_text);
+    g_test_add_func("/netvm/chain/instances", test_instances);
     return g_test_run();
 }

@@ -6,6 +6,7 @@
  * Threads: one, and the switch's worker.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "netvm-bed.h"
@@ -266,6 +267,45 @@ static void test_wake_direct(void)
     wake("");
 }
 
+/* Who sleeps is woken by one that came meanwhile, with the number of another
+ * one, which had sent to it before. */
+static void test_wake_by_next(void)
+{
+    NetvmBed *b = netvm_bed_new("");
+    struct netvm *sleeper = netvm_bed_attach(b, 1), *sender;
+    struct pollfd p = { .fd = netvm_fd(sleeper), .events = POLLIN };
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct netvm_stats *s;
+        struct netvm_desc pkt;
+        uint64_t rung;
+
+        if (i > 0) {
+            g_assert_cmpint(netvm_arm(sleeper), ==, 0);
+        }
+        sender = netvm_bed_attach(b, 0);
+        g_assert_cmpuint(netvm_self(sender), ==, 2);
+        s = netvm_stats(sender, 2);
+        pkt = netvm_bed_packet(sender, 1, 2);
+        pkt.action = NETVM_TO_MEMBER;
+        pkt.port = netvm_self(sleeper);
+        rung = s->doorbells;
+        g_assert_cmpint(netvm_tx_burst(sender, &pkt, 1), ==, 1);
+        g_assert_cmpuint(s->direct_pkts, ==, 1);
+        if (i > 0) {
+            g_assert_cmpuint(s->doorbells, ==, rung + 1);
+            g_assert_cmpint(poll(&p, 1, BED_WAIT_S * 1000), ==, 1);
+            netvm_disarm(sleeper);
+        }
+        pkt = netvm_bed_receive(sleeper);
+        netvm_free(sleeper, &pkt, 1);
+        netvm_bed_detach(b, 0);
+        g_assert_cmpint(netvm_rx_burst(sleeper, NULL, 0), ==, 0);
+        netvm_bed_wait_gone(b);
+    }
+    netvm_bed_free(b);
+}
+
 /* More memory while all goes on. */
 static void test_grow(void)
 {
@@ -316,6 +356,43 @@ static void test_grow(void)
     netvm_bed_free(b);
 }
 
+/* Node 0 is there on every host, the last one on none. */
+static void test_node(void)
+{
+    NetvmBed *b = netvm_bed_new("node=0");
+    const DomainRegion *r = b->domain->region;
+    g_autoptr(GError) error = NULL;
+    DomainSettings s = *domain_settings(b->domain);
+    struct netvm *a = netvm_bed_attach(b, 0);
+    struct netvm_desc pkt = netvm_bed_packet(a, 1, 2);
+
+    netvm_free(a, &pkt, 1);
+    g_assert_cmpuint(r->segment[0].node, ==, 0);
+    g_assert_cmpuint(netvm_region(a)->segment[0].node, ==, 0);
+
+    s.node = DOMAIN_NODES - 1;
+    for (unsigned i = 0; i < 2; i++) {
+        s.buffers += i * 1000;
+        g_assert_null(switch_set_domain(b->sw, "d", &s, &error));
+        g_assert_nonnull(strstr(error->message, "domain d: node=1023: there "
+                                "is no such NUMA node"));
+        g_clear_error(&error);
+    }
+    g_assert_null(switch_set_domain(b->sw, "e", &s, &error));
+    g_assert_nonnull(strstr(error->message, "domain e: node=1023"));
+    g_clear_error(&error);
+    g_assert_cmpuint(domain_settings(b->domain)->node, ==, 0);
+    g_assert_cmpuint(r->segments, ==, 1);
+
+    /* What is added may be anywhere. */
+    s.node = DOMAIN_NODE_ANY;
+    g_assert_nonnull(switch_set_domain(b->sw, "d", &s, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(r->segment[1].node, ==, DOMAIN_NODE_ANY);
+    g_assert_cmpuint(netvm_region(a)->segment[1].node, ==, UINT32_MAX);
+    netvm_bed_free(b);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -328,6 +405,8 @@ int main(int argc, char **argv)
     g_test_add_func("/netvm/domain/exhausted", test_exhausted);
     g_test_add_func("/netvm/domain/wake", test_wake);
     g_test_add_func("/netvm/domain/wake-direct", test_wake_direct);
+    g_test_add_func("/netvm/domain/wake-by-next", test_wake_by_next);
     g_test_add_func("/netvm/domain/grow", test_grow);
+    g_test_add_func("/netvm/domain/node", test_node);
     return g_test_run();
 }

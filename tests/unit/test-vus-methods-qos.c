@@ -142,8 +142,8 @@ static void test_domains(void)
                 "\"used\":true}],");
     add_port(bed, "a", netvm);
     expect_part(bed, "domain.list", "{}", "\"reclaimed-buffers\":0,"
-                "\"quarantines\":0,\"ports\":[\"a\"],\"members-max\":3,"
-                "\"members\":[]}]");
+                "\"quarantines\":0,\"ports\":[\"a\"],\"nics\":[],"
+                "\"direct-macs\":0,\"members-max\":3,\"members\":[]}]");
     /* What is not mentioned stays, and what is asked for is there. */
     expect_part(bed, "domain.set", "[\"red\",{\"buffers\":5000}]",
                 "\"members\":\"3\",\"pages\":\"ordinary\"},");

@@ -350,8 +350,8 @@ static void test_check(void)
         { "type=netvm socket=/s", "type=netvm needs domain=" },
         { "type=netvm socket=/s domain=d queues=2", "queues= is for" },
         { "type=netvm socket=/s domain=d mtu=1500", "mtu= is for" },
-        { "socket=/s domain=d", "domain= is for ports of type=netvm,chain, and "
-          "this one is of type=vhost-user" },
+        { "socket=/s domain=d", "domain= is for ports of "
+          "type=netvm,chain,af-xdp, and this one is of type=vhost-user" },
         { "type=dummy outs=a", "outs= is for" },
         { "type=tap", "type=tap needs ifname=" },
         { "type=tap ifname=t socket=/s", "socket= is for ports of "

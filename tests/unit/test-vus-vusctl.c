@@ -26,8 +26,8 @@ static void test_commands(void)
 
     start(bed, WORDS("--idle-us=0", "--port", "a type=dummy", "--port",
                      "b type=dummy vlan=5"));
-    VUSCTL(bed, 0, "a     dummy  ready  all              0/1\n"
-           "b     dummy  ready  5                0/1\n", "", "list");
+    VUSCTL(bed, 0, "a      0  dummy  ready  all              0/1\n"
+           "b      1  dummy  ready  5                0/1\n", "", "list");
     VUSCTL(bed, 0, "settings        type=dummy\n                vlan=5\n",
            "", "show", "b");
     VUSCTL(bed, 0, "port            b", "", "show");
@@ -255,7 +255,7 @@ static void test_domains(void)
     VUSCTL(bed, 0, "[{\"name\":\"red\",", "", "domain", "--json");
     VUSCTL(bed, 0, "", "", "add", "vm1", "type=netvm", "domain=red",
            "socket=vm1.sock");
-    VUSCTL(bed, 0, "vm1   netvm  waiting  all              0/0  vm1.sock  "
+    VUSCTL(bed, 0, "vm1    0  netvm  waiting  all              0/0  vm1.sock  "
            "domain=red\n", "", "list");
     fd = attach_to(bed, "vm1.sock");
     while (!shows_member(line)) {

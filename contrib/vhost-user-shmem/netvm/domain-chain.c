@@ -4,7 +4,6 @@
 #include "../kick.h"
 #include "../port-settings.h"
 #include "domain-chain.h"
-#include "netvm-flow.h"
 
 #define FAILED(error, ...) \
     g_set_error(error, PORT_SETTINGS_ERROR, 0, __VA_ARGS__)
@@ -27,32 +26,6 @@ static void show_service(Domain *d, unsigned number)
     }
     d->service_sequence[number] = sequence + 2;
     netvm_write32(&shown->sequence, sequence + 2);
-}
-
-/* Of the table, which members can write to, we know our own keys. */
-static void show_flow(Domain *d, uint64_t key, uint64_t value)
-{
-    struct netvm_flow *table = domain_region_flows(d->region);
-    uint32_t at = netvm_flow_hash(key), free_at = UINT32_MAX;
-
-    for (unsigned i = 0; i < NETVM_FLOW_PROBES; i++) {
-        uint32_t place = (at + i) & (DOMAIN_FLOWS - 1);
-
-        if (d->flow_key[place] == key) {
-            free_at = place;
-            break;
-        }
-        if (d->flow_key[place] == 0 && free_at == UINT32_MAX) {
-            free_at = place;
-        }
-    }
-    if (free_at == UINT32_MAX) {
-        return;                     /* the daemon knows it all the same */
-    }
-    netvm_write_release(&table[free_at].value, 0);
-    netvm_write_release(&table[free_at].key, value ? key : 0);
-    netvm_write_release(&table[free_at].value, value);
-    d->flow_key[free_at] = value ? key : 0;
 }
 
 /* -- Services -------------------------------------------------------------- */
@@ -89,14 +62,35 @@ void domain_unname_service(Domain *d, unsigned service)
     }
 }
 
+unsigned domain_name_port_service(Domain *d, const char *name, GError **error)
+{
+    unsigned number = domain_name_service(d, name, error);
+
+    if (number != 0 && d->service[number].ports == NETVM_INSTANCES_MAX) {
+        FAILED(error, "service=%s: %u ports of domain %s have it already, as "
+               "many as can be: leave it out, or remove one of them", name,
+               NETVM_INSTANCES_MAX, d->name);
+        domain_unname_service(d, number);
+        return 0;
+    }
+    d->service[number].ports += number != 0;
+    return number;
+}
+
+void domain_unname_port_service(Domain *d, unsigned service)
+{
+    d->service[service].ports--;
+    domain_unname_service(d, service);
+}
+
 void domain_add_instance(Domain *d, unsigned service, DomainMember *m)
 {
     DomainService *s = &d->service[service];
 
     pthread_mutex_lock(&d->lock);
-    if (s->instances < NETVM_INSTANCES_MAX) {
-        s->instance[s->instances++] = m->number;
-    }
+    /* One at each of its ports. */
+    g_assert(s->instances < NETVM_INSTANCES_MAX);
+    s->instance[s->instances++] = m->number;
     pthread_mutex_unlock(&d->lock);
     show_service(d, service);
 }
@@ -236,8 +230,9 @@ static void show_chain(Domain *d, const DomainChain *c, unsigned hops_before)
     for (unsigned i = 0; i < MAX(c->hops, hops_before); i++) {
         bool is_one = i < c->hops && c->hop[i].services == 1;
 
-        show_flow(d, NETVM_KEY_HOP(c->number, i),
-                  is_one ? NETVM_VALUE_SERVICE(c->hop[i].service[0]) : 0);
+        domain_show_flow(d, NETVM_KEY_HOP(c->number, i),
+                         is_one ? NETVM_VALUE_SERVICE(c->hop[i].service[0])
+                                : 0);
     }
 }
 

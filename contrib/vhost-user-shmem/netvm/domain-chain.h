@@ -27,6 +27,7 @@
 typedef struct DomainService {
     char name[NETVM_NAME_BYTES];    /* "": nobody names it */
     unsigned named;                 /* so often */
+    unsigned ports;                 /* of these: whose member is to do it */
     unsigned instances;
     uint8_t instance[NETVM_INSTANCES_MAX];  /* members */
 } DomainService;
@@ -53,7 +54,11 @@ typedef struct DomainChain {
 unsigned domain_name_service(Domain *d, const char *name, GError **error);
 void domain_unname_service(Domain *d, unsigned service);
 
-/* @m is one of its instances, and no longer. */
+/* The same for a port whose member is to do it: NETVM_INSTANCES_MAX at most. */
+unsigned domain_name_port_service(Domain *d, const char *name, GError **error);
+void domain_unname_port_service(Domain *d, unsigned service);
+
+/* @m, at such a port, is one of its instances, and no longer. */
 void domain_add_instance(Domain *d, unsigned service, DomainMember *m);
 void domain_remove_instance(Domain *d, unsigned service, DomainMember *m);
 

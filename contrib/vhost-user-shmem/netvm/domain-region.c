@@ -2,9 +2,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/mempolicy.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "domain-region.h"
@@ -12,6 +14,9 @@
 
 #define HUGE_PAGE_BYTES (UINT64_C(2) << 20)
 #define ALIGN_BYTES (UINT64_C(64) << 10)
+#define LONG_BITS (8 * sizeof(long))
+
+G_STATIC_ASSERT(DOMAIN_NODE_ANY == UINT32_MAX);     /* as members see it */
 
 #define FAILED(error, ...) g_set_error(error, SWITCH_ERROR, 0, __VA_ARGS__)
 
@@ -37,63 +42,115 @@ static uint64_t available_bytes(void)
               : UINT64_MAX;
 }
 
-static int make_file(const char *name, uint64_t bytes, bool huge)
+/* All pages of @at that are not there yet come from that node.  False with
+ * errno set: EINVAL, there is none. */
+static bool bind_to_node(void *at, uint64_t bytes, unsigned node)
+{
+    unsigned long mask[DOMAIN_NODES / LONG_BITS] = { 0 };
+
+    if (node == DOMAIN_NODE_ANY) {
+        return true;
+    }
+    mask[node / LONG_BITS] = 1ul << node % LONG_BITS;
+    if (syscall(SYS_mbind, at, bytes, MPOL_BIND, mask, DOMAIN_NODES + 1, 0) ==
+        0) {
+        return true;
+    }
+    if (errno == ENOSYS) {
+        /* A kernel without NUMA has one node. */
+        errno = EINVAL;
+        return node == 0;
+    }
+    return false;
+}
+
+/* Members must never find that a page is missing. */
+static bool place_pages(const DomainSegment *s)
+{
+    return bind_to_node(s->host, s->bytes, s->node) &&
+           fallocate(s->fd, 0, 0, s->bytes) == 0 &&
+           fcntl(s->fd, F_ADD_SEALS,
+                 F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0;
+}
+
+/* A file, mapped; false with errno set: nothing is left of it. */
+static bool make_file(DomainSegment *s, const char *name)
 {
     g_autofree char *full = g_strdup_printf("netvm-%s", name);
-    int fd = memfd_create(full, MFD_CLOEXEC | MFD_ALLOW_SEALING |
-                          (huge ? MFD_HUGETLB : 0));
+    int failure;
 
-    if (fd < 0) {
-        return -1;
+    s->host = MAP_FAILED;
+    s->fd = memfd_create(full, MFD_CLOEXEC | MFD_ALLOW_SEALING |
+                               (s->huge ? MFD_HUGETLB : 0));
+    if (s->fd < 0) {
+        return false;
     }
-    if (!huge && bytes > available_bytes()) {
-        close(fd);
+    if (!s->huge && s->bytes > available_bytes()) {
         errno = ENOMEM;
-        return -1;
+    } else if (ftruncate(s->fd, s->bytes) == 0) {
+        s->host = mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                       s->fd, 0);
+        if (s->host != MAP_FAILED && place_pages(s)) {
+            return true;
+        }
     }
-    /* Members must never find that a page is missing. */
-    if (ftruncate(fd, bytes) < 0 || fallocate(fd, 0, 0, bytes) < 0 ||
-        fcntl(fd, F_ADD_SEALS,
-              F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
-        int failure = errno;
+    failure = errno;
+    if (s->host != MAP_FAILED) {
+        munmap(s->host, s->bytes);
+    }
+    close(s->fd);
+    errno = failure;
+    return false;
+}
 
-        close(fd);
-        errno = failure;
-        return -1;
+bool domain_region_check_node(unsigned node, GError **error)
+{
+    size_t bytes = sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool is_there = page != MAP_FAILED && bind_to_node(page, bytes, node);
+    int failure = errno;
+
+    if (page != MAP_FAILED) {
+        munmap(page, bytes);
     }
-    return fd;
+    if (!is_there) {
+        FAILED(error, "node=%u: %s", node, failure == EINVAL
+               ? "there is no such NUMA node, or the daemon may not use it: "
+                 "\"numactl --show\" lists them" : g_strerror(failure));
+    }
+    return is_there;
 }
 
 /* A file of @bytes, mapped; false with @error set. */
 static bool make_segment(DomainSegment *s, const char *name, uint64_t bytes,
-                         unsigned pages, GError **error)
+                         unsigned pages, unsigned node, GError **error)
 {
+    bool made;
+
+    if (!domain_region_check_node(node, error)) {
+        g_prefix_error(error, "domain %s: ", name);
+        return false;
+    }
     s->bytes = bytes;
+    s->node = node;
     s->huge = pages != DOMAIN_PAGES_ORDINARY;
-    s->fd = s->huge ? make_file(name, bytes, true) : -1;
-    if (s->fd < 0 && pages == DOMAIN_PAGES_HUGE) {
+    made = s->huge && make_file(s, name);
+    if (!made && pages == DOMAIN_PAGES_HUGE) {
         FAILED(error, "domain %s: no %" PRIu64 " MiB of huge pages (%s): raise "
                "vm.nr_hugepages by %" PRIu64 ", or say pages=auto", name,
                bytes >> 20, g_strerror(errno), bytes / HUGE_PAGE_BYTES);
         return false;
     }
-    if (s->fd < 0) {
+    if (!made) {
         s->huge = false;
-        s->fd = make_file(name, bytes, false);
+        made = make_file(s, name);
     }
-    if (s->fd < 0) {
+    if (!made) {
         FAILED(error, "domain %s: no %" PRIu64 " MiB of memory: %s; say fewer "
                "buffers=", name, bytes >> 20, g_strerror(errno));
-        return false;
     }
-    s->host = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-    if (s->host == MAP_FAILED) {
-        FAILED(error, "domain %s: cannot map %" PRIu64 " MiB: %s", name,
-               bytes >> 20, g_strerror(errno));
-        close(s->fd);
-        return false;
-    }
-    return true;
+    return made;
 }
 
 /* -- Layout ---------------------------------------------------------------- */
@@ -151,7 +208,7 @@ static void fill_segment(DomainRegion *r, unsigned number, uint64_t used)
         .owners_offset = s->offset + used,
         .buffers_offset = s->offset + at,
         .buffers = buffers,
-        .node = UINT32_MAX,
+        .node = s->node,
     };
     s->buffers = buffers;
     /* Of a map without buffers, until they are given away. */
@@ -201,7 +258,7 @@ DomainRegion *domain_region_new(const DomainSettings *layout,
     used = lay_out_tables(r);
     if (!make_segment(&r->segment[0], name,
                       segment_bytes(r, used, layout->buffers), layout->pages,
-                      error)) {
+                      layout->node, error)) {
         g_free(r);
         return NULL;
     }
@@ -216,8 +273,8 @@ DomainRegion *domain_region_new(const DomainSettings *layout,
     return r;
 }
 
-bool domain_region_grow(DomainRegion *r, unsigned buffers, const char *name,
-                        GError **error)
+bool domain_region_grow(DomainRegion *r, unsigned buffers, unsigned node,
+                        const char *name, GError **error)
 {
     unsigned number = r->segments;
     DomainSegment *s = &r->segment[number];
@@ -228,7 +285,7 @@ bool domain_region_grow(DomainRegion *r, unsigned buffers, const char *name,
         return false;
     }
     if (!make_segment(s, name, segment_bytes(r, 0, buffers), r->layout.pages,
-                      error)) {
+                      node, error)) {
         return false;
     }
     s->offset = r->bytes;

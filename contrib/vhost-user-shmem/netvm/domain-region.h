@@ -7,7 +7,7 @@
  * of the layout it has in memory of its own, and reads nothing of that back.
  *
  * Segments are files that can neither shrink nor grow, of huge pages if there
- * are some, with all pages in place.
+ * are some, on one NUMA node if it was named, with all pages in place.
  *
  * Threads: the control thread makes it; workers read what is in here.
  */
@@ -28,6 +28,7 @@ typedef struct DomainSegment {
     uint32_t buffers;
     uint8_t *host;
     bool huge;
+    unsigned node;                  /* or DOMAIN_NODE_ANY */
 } DomainSegment;
 
 typedef struct DomainRegion {
@@ -49,9 +50,13 @@ DomainRegion *domain_region_new(const DomainSettings *layout,
                                 const char *name, GError **error);
 void domain_region_free(DomainRegion *r);
 
-/* A segment more, of @buffers at least; members see it with the next epoch. */
-bool domain_region_grow(DomainRegion *r, unsigned buffers, const char *name,
-                        GError **error);
+/* A segment more, of @buffers at least, on NUMA node @node; members see it with
+ * the next epoch. */
+bool domain_region_grow(DomainRegion *r, unsigned buffers, unsigned node,
+                        const char *name, GError **error);
+
+/* Is there such a node, which we may use? */
+bool domain_region_check_node(unsigned node, GError **error);
 
 /* All that was written before is to be seen. */
 void domain_region_new_epoch(DomainRegion *r);

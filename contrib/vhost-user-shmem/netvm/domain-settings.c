@@ -48,6 +48,8 @@ static const Word words[] = {
               "of them) or depth (to the one that has least to do)" },
     { "pages", AT(pages), .values = pages, .fixed = true,
       .help = "huge, ordinary, or auto: huge if there are enough" },
+    { "node", AT(node), .min = 0, .max = DOMAIN_NODES - 1,
+      .help = "NUMA node of its memory, or of what is added to it; none: any" },
 };
 
 void domain_settings_init(DomainSettings *s)
@@ -58,6 +60,7 @@ void domain_settings_init(DomainSettings *s)
         .ring_descs = 1024,
         .members = 16,
         .direct = true,
+        .node = DOMAIN_NODE_ANY,
     };
 }
 

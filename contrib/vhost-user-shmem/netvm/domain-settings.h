@@ -9,12 +9,16 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef enum DomainPages {
     DOMAIN_PAGES_AUTO,              /* huge, else ordinary ones */
     DOMAIN_PAGES_HUGE,
     DOMAIN_PAGES_ORDINARY,
 } DomainPages;
+
+#define DOMAIN_NODES 1024           /* as many as Linux can have */
+#define DOMAIN_NODE_ANY UINT32_MAX
 
 typedef struct DomainSettings {
     unsigned buffers;               /* at least; may grow while it lives */
@@ -24,6 +28,8 @@ typedef struct DomainSettings {
     bool direct;                    /* members may send to each other */
     unsigned balance;               /* enum netvm_balance */
     unsigned pages;                 /* DomainPages */
+    unsigned node;                  /* NUMA, of segments that are made;
+                                     * DOMAIN_NODE_ANY */
 } DomainSettings;
 
 void domain_settings_init(DomainSettings *s);       /* defaults */

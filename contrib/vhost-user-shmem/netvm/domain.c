@@ -51,6 +51,8 @@ Domain *domain_new(const char *name, const DomainSettings *settings,
     d->settings = *settings;
     d->region = region;
     d->service = g_new0(DomainService, NETVM_SERVICES_MAX);
+    d->holders = g_ptr_array_new();
+    d->macs = g_array_new(false, false, sizeof(DomainMac));
     lock_init(&d->lock);
     for (unsigned i = 1; i <= layout->members; i++) {
         DomainMember *m = &d->member[i];
@@ -85,6 +87,8 @@ void domain_free(Domain *d)
     for (unsigned i = 0; i < d->region->segments; i++) {
         g_free(d->in_pool[i]);
     }
+    g_ptr_array_free(d->holders, true);
+    g_array_free(d->macs, true);
     domain_region_free(d->region);
     pthread_mutex_destroy(&d->lock);
     g_free(d->pool);
@@ -103,13 +107,18 @@ unsigned domain_buffers(const Domain *d)
     return n;
 }
 
-bool domain_grow(Domain *d, unsigned buffers, GError **error)
+bool domain_grow(Domain *d, unsigned buffers, unsigned node, GError **error)
 {
-    if (!domain_region_grow(d->region, buffers, d->name, error)) {
+    if (!domain_region_grow(d->region, buffers, node, d->name, error)) {
         return false;
     }
     if (d->tell) {
         d->tell(d);
+    }
+    for (unsigned i = 0; i < d->holders->len; i++) {
+        DomainHolder *h = g_ptr_array_index(d->holders, i);
+
+        h->grown(h);
     }
     domain_region_new_epoch(d->region);
     netvm_fence();                  /* pairs with netvm_new_epoch() */
@@ -132,7 +141,39 @@ bool domain_pool_put(Domain *d, uint32_t buffer)
     }
     *word |= BIT(buffer % 64);
     d->pool[d->pool_n++] = buffer;
+    if (G_UNLIKELY(d->hungry)) {
+        domain_feed(d);
+    }
     return true;
+}
+
+/* -- Holders --------------------------------------------------------------- */
+
+void domain_feed(Domain *d)
+{
+    d->hungry = false;
+    for (unsigned i = 0; i < d->holders->len; i++) {
+        DomainHolder *h = g_ptr_array_index(d->holders, i);
+
+        if (h->hungry) {
+            h->hungry = false;
+            kick(h->wake_fd);
+        }
+    }
+}
+
+void domain_add_holder(Domain *d, DomainHolder *h)
+{
+    pthread_mutex_lock(&d->lock);
+    g_ptr_array_add(d->holders, h);
+    pthread_mutex_unlock(&d->lock);
+}
+
+void domain_remove_holder(Domain *d, DomainHolder *h)
+{
+    pthread_mutex_lock(&d->lock);
+    g_ptr_array_remove(d->holders, h);
+    pthread_mutex_unlock(&d->lock);
 }
 
 /* -- Rings between members ------------------------------------------------- */
@@ -349,6 +390,7 @@ void domain_leave(Domain *d, DomainMember *m)
     /* Who used this number before knows that it is not theirs. */
     netvm_write32(&m->shown->serial, ++d->serials);
     netvm_write32(&m->shown->state, NETVM_MEMBER_LEAVING);
+    domain_hide_macs(d, m);
     set_direct_rings(d, m, NETVM_RING_CLOSED);
     domain_region_new_epoch(d->region);
     netvm_fence();                  /* pairs with netvm_new_epoch() */

@@ -8,10 +8,13 @@
  *   domain-reclaim.c   who owns each buffer, and what the dead have left
  *   domain-move.c      packets: taken, handed on, copied in
  *   domain-chain.c     services, and chains of them
+ *   domain-flow.c      where members may send by themselves
  *   netvm-frames.c     between a domain and the switch
  *   netvm-conn.c       how an attachment gets all this
  *   port-netvm.c       the port of a member
  *   port-chain.c       the port through which a chain is entered and left
+ *   domain-holder.h    ports whose NIC has buffers for longer than a burst
+ *   afxdp-segments.c   such a port, by AF_XDP
  *
  * Members.  One joins, attaches (its library is there), and leaves; who leaves
  * is cut off from others first, and only when they have seen that, what it
@@ -30,6 +33,7 @@
 
 #include <pthread.h>
 
+#include "domain-holder.h"
 #include "domain-region.h"
 #include "domain-settings.h"
 #include "../frame.h"
@@ -71,6 +75,11 @@ typedef struct DomainMember {
     uint64_t unseen;                /* bit per member that may not know yet */
 } DomainMember;
 
+/* An address, and the member that has it: a key and a value of the table. */
+typedef struct DomainMac {
+    uint64_t key, value;
+} DomainMac;
+
 struct Domain {
     char *name;
     DomainRegion *region;
@@ -81,6 +90,7 @@ struct Domain {
     uint32_t pool_n;
     uint32_t buffers;
     uint64_t copies;                /* of packets, into its buffers */
+    bool hungry;                    /* a holder waits for a buffer */
     uint64_t *in_pool[NETVM_SEGMENTS_MAX];
     DomainMember member[NETVM_MEMBERS_MAX + 1];
     uint64_t attached;              /* bit per member */
@@ -94,8 +104,11 @@ struct Domain {
     uint32_t serials;
     guint look_source;
     unsigned ports;                 /* that name it */
+    GPtrArray *holders;             /* of DomainHolder; changes under the
+                                     * lock, too */
     uint32_t service_sequence[NETVM_SERVICES_MAX];
     uint64_t flow_key[DOMAIN_FLOWS];        /* that members are shown */
+    GArray *macs;                   /* of DomainMac, of these */
     unsigned segments_used;         /* their buffers are given away */
     uint64_t grown_epoch;           /* in which all see the others */
     void (*tell)(Domain *d);        /* its members of segments and doorbells;
@@ -113,8 +126,12 @@ void domain_free(Domain *d);        /* has no members */
 /* Of all segments, those that are not used yet included. */
 unsigned domain_buffers(const Domain *d);
 
-/* A segment more; its buffers are used when all members have seen it. */
-bool domain_grow(Domain *d, unsigned buffers, GError **error);
+/* A segment more, on NUMA node @node; its buffers are used when all members
+ * have seen it. */
+bool domain_grow(Domain *d, unsigned buffers, unsigned node, GError **error);
+
+void domain_add_holder(Domain *d, DomainHolder *h);
+void domain_remove_holder(Domain *d, DomainHolder *h);
 
 /* -- Members --------------------------------------------------------------- */
 
@@ -132,6 +149,16 @@ void domain_connect(Domain *d, DomainMember *m);
  * nothing any more. */
 void domain_leave(Domain *d, DomainMember *m);
 
+/* -- What members look up -------------------------------------------------- */
+
+/* @value 0: nothing any more. */
+void domain_show_flow(Domain *d, uint64_t key, uint64_t value);
+
+/* These addresses and no others may be sent to directly; and those of @m no
+ * longer, as of the next epoch. */
+void domain_show_macs(Domain *d, const DomainMac *macs, unsigned n);
+void domain_hide_macs(Domain *d, const DomainMember *m);
+
 /* -- Who owns what --------------------------------------------------------- */
 
 /*
@@ -143,6 +170,9 @@ unsigned domain_reclaim(Domain *d, DomainMember *m, uint64_t unseen);
 /* Buffers in the pool. */
 uint32_t domain_free_buffers(Domain *d);
 
+/* Packets that were copied into buffers. */
+uint64_t domain_copies(Domain *d);
+
 /* How many buffers each member owns; [0] the daemon.  A moment's picture. */
 void domain_count_owned(Domain *d, uint32_t owned[NETVM_MEMBERS_MAX + 1]);
 
@@ -150,6 +180,9 @@ void domain_count_owned(Domain *d, uint32_t owned[NETVM_MEMBERS_MAX + 1]);
 
 /* False: it is there already, or there is no such buffer. */
 bool domain_pool_put(Domain *d, uint32_t buffer);
+
+/* Those who wait for a buffer are woken. */
+void domain_feed(Domain *d);
 
 /* UINT32_MAX: none is left. */
 static inline uint32_t domain_pool_get(Domain *d)

@@ -57,8 +57,8 @@ void netvm_frames_done(NetvmFrames *fs)
 
 /* -- Into the domain ------------------------------------------------------- */
 
-/* The buffer that @f lies in, if it may go on within @d. */
-static bool moves(const Domain *d, const Frame *f, struct netvm_desc *desc)
+bool netvm_frame_moves(const Domain *d, const Frame *f,
+                       struct netvm_desc *desc)
 {
     if (!f->buffer || f->buffer->domain != d || f->buffer->shared) {
         return false;
@@ -71,7 +71,7 @@ static DomainGive give_frame(Domain *d, DomainGiven *given, const Frame *f,
                              NetvmGive give, void *opaque)
 {
     struct netvm_desc desc = { .action = NETVM_SWITCH };
-    bool copied = !moves(d, f, &desc);
+    bool copied = !netvm_frame_moves(d, f, &desc);
     DomainGive result;
 
     if (copied) {
@@ -82,6 +82,8 @@ static DomainGive give_frame(Domain *d, DomainGiven *given, const Frame *f,
         }
     }
     desc.port = NETVM_NO_PORT;
+    /* Of which chain it was is nobody's business any more. */
+    desc.chain = desc.hop = 0;
     result = give(opaque, given, &desc, copied);
     if (!copied) {
         f->buffer->gone = result == DOMAIN_GIVEN;

@@ -30,6 +30,10 @@ unsigned netvm_frames_read(NetvmFrames *fs, const Port *p, IngressBurst *b,
 /* The switch is through with them: buffers that did not go on are free. */
 void netvm_frames_done(NetvmFrames *fs);
 
+/* The buffer that @f lies in, if it may go on within @d. */
+bool netvm_frame_moves(const Domain *d, const Frame *f,
+                       struct netvm_desc *desc);
+
 /* Who gets a packet, which was copied for that or not; under the domain's
  * lock. */
 typedef DomainGive (*NetvmGive)(void *opaque, DomainGiven *given,

@@ -226,6 +226,7 @@ static void netvm_called(Port *p)
         /* Who may be sent to has a doorbell before. */
         tell_all(v->domain);
         domain_connect(v->domain, v->member);
+        switch_show_macs(p->sw);
     }
 }
 
@@ -397,7 +398,7 @@ static void netvm_close(Port *p)
     }
     v->domain->ports--;
     if (v->service) {
-        domain_unname_service(v->domain, v->service);
+        domain_unname_port_service(v->domain, v->service);
     }
     g_free(v);
     p->impl = NULL;
@@ -420,7 +421,8 @@ static bool netvm_open(Port *p, GError **error)
     domain->ports++;
     domain->tell = tell_all;
     if (p->settings.service) {
-        v->service = domain_name_service(domain, p->settings.service, error);
+        v->service = domain_name_port_service(domain, p->settings.service,
+                                              error);
         if (v->service == 0) {
             netvm_close(p);
             return false;
