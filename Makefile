@@ -82,7 +82,7 @@ check-fuzz: all
 # -- Measure and show ------------------------------------------------------
 
 .PHONY: bench-edf bench-host-edf bench-netvm bench-rtvnic bench-switch
-.PHONY: demo demo-edf-host demo-switch demo-video
+.PHONY: demo demo-edf-host demo-netvm demo-switch demo-video
 bench-edf: build-rtnet
 	$(Q)mkdir -p build/results
 	$(Q)build/rtnet/tests/bench/bench-edf --json build/results/bench-edf.json
@@ -104,6 +104,9 @@ demo: all
 
 demo-edf-host: all
 	$(Q)$(PYTHON) demo/edf_host.py
+
+demo-netvm: all
+	$(Q)$(PYTHON) demo/netvm.py
 
 demo-switch: all
 	$(Q)$(PYTHON) demo/switch.py
@@ -171,6 +174,7 @@ help:
 	@echo '  bench-switch      vhost-user-shmem beside DPDK and Open vSwitch'
 	@echo '  demo              FIFO, strict and EDF side by side, with guests'
 	@echo '  demo-edf-host     the same between guests, by vhost-user-shmem'
+	@echo '  demo-netvm        a chain of guests that share memory; one is killed'
 	@echo '  demo-switch       two guests through vhost-user-shmem, which is killed'
 	@echo '  demo-video        a film beside a flood, with and without EDF'
 	@echo '  install           to the --prefix of ./configure; DESTDIR=DIR'
