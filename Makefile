@@ -179,7 +179,7 @@ help:
 	@echo '  demo-video        a film beside a flood, with and without EDF'
 	@echo '  install           to the --prefix of ./configure; DESTDIR=DIR'
 	@echo '  deb               Debian packages, in build/deb'
-	@echo '  deb-vhost-user-shmem  only that one, without QEMU: a minute'
+	@echo '  deb-vhost-user-shmem  all but QEMU: a minute'
 	@echo '  check-deb         installs, uses and purges them (root, slow)'
 	@echo '  clean             delete what was built, keep downloads'
 	@echo '  distclean         delete build/, downloads included'

@@ -19,7 +19,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent.parent
 DEB = TOP / 'build' / 'deb'
 ROOT = DEB / 'root'
-sys.path.insert(0, str(TOP / 'overlay'))
+sys.path[:0] = [str(TOP / 'overlay'), str(TOP / 'tests' / 'functional')]
 
 from debian_archive import debian_mirrors       # noqa: E402
 
@@ -66,6 +66,15 @@ def run_in_namespaces(main):
     finally:
         _remove()
     sys.exit(status)
+
+
+def built(package):
+    """The .deb of "make deb"."""
+    found = sorted(DEB.glob(f'{package}_*.deb'))
+    if len(found) != 1:
+        raise AssertionError(f'build/deb has {len(found)} packages '
+                             f'{package}_*.deb, not one: run make deb')
+    return found[0]
 
 
 class RootError(Exception):

@@ -15,14 +15,10 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import unittest
 
-from debian_root import DEB, TOP, DebianRoot, run, run_in_namespaces
-
-sys.path.insert(0, str(TOP / 'tests' / 'functional'))
-
-from rtguest import qmp, tap, traffic            # noqa: E402
+from debian_root import DEB, DebianRoot, built, run, run_in_namespaces
+from rtguest import qmp, tap, traffic
 
 SWITCH = 'vhost-user-shmem'
 QEMU = 'qemu-system-x86-rtnet'
@@ -82,15 +78,6 @@ KERNEL = b''.join(word.to_bytes(4, 'little') for word in (
     ) + bytes.fromhex('66baf400b010eef4') + bytes(20)
 # What isa-debug-exit makes of 0x10.
 KERNEL_RAN = 0x10 << 1 | 1
-
-
-def built(package):
-    """The .deb of "make deb"."""
-    found = sorted(DEB.glob(f'{package}_*.deb'))
-    if len(found) != 1:
-        raise AssertionError(f'build/deb has {len(found)} packages '
-                             f'{package}_*.deb, not one: run make deb')
-    return found[0]
 
 
 class Packages(unittest.TestCase):
