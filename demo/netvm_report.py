@@ -43,15 +43,15 @@ def sentences(result):
     direct = first['direct_shares']
     return '\n'.join([
         f"The generator wrote its packets into {sent['buffers']} buffers "
-        f"({sent['first-buffers'].split(',')[0]}, ...), and the sink",
-        f"found them in {got['buffers']} "
-        f"({got['first-buffers'].split(',')[0]}, ...): the same ones. "
-        f"The domain copied {result['copied_pkts']} packets.",
+        f"(segment:number {sent['first-buffers'].split(',')[0]}",
+        f"and others, in all {sent['buffers-mark']}), and the sink found them "
+        f"in {got['buffers']} ({got['first-buffers'].split(',')[0]}, in all",
+        f"{got['buffers-mark']}). The domain copied "
+        f"{result['copied_pkts']} packets.",
         'Straight from machine to machine, past the daemon, went '
-        f"{direct['generator']:.0%} of what the",
-        f"generator sent and {direct[FIREWALLS[0]]:.0%} of what the firewall "
-        'did; out of the chain, to the sink, the daemon moves',
-        'them.',
+        f"{direct['generator']:.0%} of what the generator sent",
+        f"and {direct[FIREWALLS[0]]:.0%} of what the firewall did; out of the "
+        'chain, to the sink, the daemon moves them.',
         f"The killed firewall was cut off after {killed['seen_ms']:.0f} ms; "
         f"{killed['reclaimed_buffers']} buffers that it owned came back,",
         f'with {_lost(killed)} packets in them or on their way to it. In the '
@@ -86,8 +86,8 @@ def broken_promises(result):
                       'buffers came back.')
     if result['copied_pkts']:
         broken.append(f"{result['copied_pkts']} packets were copied.")
-    if rows[STEADY]['generator']['buffers'] != \
-            rows[STEADY]['sink']['buffers']:
+    if rows[STEADY]['generator']['buffers-mark'] != \
+            rows[STEADY]['sink']['buffers-mark']:
         broken.append('The sink got packets in other buffers than the '
                       'generator wrote.')
     return broken

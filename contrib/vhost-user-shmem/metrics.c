@@ -528,7 +528,8 @@ char *metrics_text(const RpcContext *context)
         .sw = context->sw,
         .config = c,
         .ports = c->ports->len,
-        .port = g_new0(PortShown, c->ports->len),
+        /* One more than there are: never NULL. */
+        .port = g_new0(PortShown, c->ports->len + 1),
     };
 
     for (unsigned i = 0; i < m.ports; i++) {

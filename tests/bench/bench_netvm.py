@@ -3,8 +3,8 @@
 """How fast packets move in the memory that virtual machines share.
 
 Parts: speed (two processes on the host stand for virtual machines; directly,
-through the daemon, and beside it vhost-user and DPDK's rte_ring), hops (what one
-more member in the chain costs) and guests (two real ones).
+through the daemon, and beside it vhost-user and DPDK's rte_ring), hops (what
+one more member in the chain costs) and guests (two real ones).
 
 Prints tables; writes build/results/bench-netvm.json and .png.  Three minutes,
 on a machine that has nothing else to do.

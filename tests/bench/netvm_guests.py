@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Packets between two real guests: netvmprobe in each sends them there and
-back, at most a burst at a time, and looks at each byte.  They are emulated (TCG)
-unless KVM starts guests here: an emulated guest's processor and its wake-ups are
-what this measures.
+back, at most a burst at a time, and looks at each byte.  They are emulated
+(TCG) unless KVM starts guests here: an emulated guest's processor and its
+wake-ups are what this measures.
 
 Threads: none of its own.
 """

@@ -246,6 +246,7 @@ class Chain(ExamplesTest):
         self.assertGreaterEqual(got['latency-max-ns'], got['latency-p99-ns'])
         # In the very buffers, and in their order.
         self.assertEqual(got['buffers'], sent['buffers'])
+        self.assertEqual(got['buffers-mark'], sent['buffers-mark'])
         self.assertEqual(got['first-buffers'], sent['first-buffers'])
         for name in self.SERVICES:
             self.assertEqual(self.stats(name)['given-copied-pkts'], 0)
@@ -423,14 +424,13 @@ class Generator(ExamplesTest):
         self.member('echo')
         echo = self.ready('pktgen', 'echo', '--echo', '--to', 'gen')
         got = last(self.program(
-            'pktgen', 'gen', '--to', 'echo', '--count', '2000',
-            '--rate', '1500', '--wait', '10000', '--flows', '100',
-            '--size', '1500').wait())
+            'pktgen', 'gen', '--to', 'echo', '--count', '20000',
+            '--wait', '10000', '--flows', '100', '--size', '1500').wait())
         print('#', got)
         self.assertEqual((got['sent'], got['received'], got['lost']),
-                         (2000, 2000, 0))
+                         (20000, 20000, 0))
         back = last(echo.end())
-        self.assertEqual((back['received'], back['flows']), (2000, 100))
+        self.assertEqual((back['received'], back['flows']), (20000, 100))
         self.wait_all_back()
 
     def test_by_address(self):

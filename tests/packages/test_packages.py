@@ -210,9 +210,9 @@ class Packages(unittest.TestCase):
         self.assertNotIn('rtvnic', devices)
 
     def test_06_lintian_has_no_complaint(self):
-        done = run('lintian', '--fail-on', 'error,warning', '--tag-display-limit',
-                   '0', '--allow-root', *(built(p) for p in (SWITCH, QEMU)),
-                   check=False)
+        done = run('lintian', '--fail-on', 'error,warning',
+                   '--tag-display-limit', '0', '--allow-root',
+                   *(built(p) for p in (SWITCH, QEMU)), check=False)
         self.assertEqual(done.returncode, 0, done.stdout)
 
     # -- QEMU --------------------------------------------------------------

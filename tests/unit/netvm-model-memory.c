@@ -203,7 +203,7 @@ void memory_until(PartyState *p, unsigned way)
  * will not. */
 static bool view_of(const PartyState *p, View *view)
 {
-    const PartyState *other = &model.now.party[p->next.what[0]];
+    const PartyState *other;
 
     *view = p->view;
     switch (p->next.kind) {
@@ -212,6 +212,7 @@ static bool view_of(const PartyState *p, View *view)
     case ACCESS_UNTIL_STARTED:
         return p->started;
     case ACCESS_UNTIL_DEAD:
+        other = &model.now.party[p->next.what[0]];
         view_join(view, &other->view);
         return other->dead;
     default:

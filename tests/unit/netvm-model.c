@@ -76,11 +76,15 @@ static bool is_data(const Access *a)
            model.word_is_data[a->what[0]];
 }
 
+/* The other party, of those accesses that name one. */
+static PartyState *other_of(const PartyState *p)
+{
+    return &model.now.party[p->next.what[0]];
+}
+
 /* In how many ways can the party go on? */
 static unsigned ways_on(const PartyState *p)
 {
-    const PartyState *other = &model.now.party[p->next.what[0]];
-
     switch (p->next.kind) {
     case ACCESS_NONE:
     case ACCESS_DEATH:
@@ -92,7 +96,7 @@ static unsigned ways_on(const PartyState *p)
     case ACCESS_SLEEP:
         return p->bell;
     case ACCESS_UNTIL_DEAD:
-        return other->dead;
+        return other_of(p)->dead;
     case ACCESS_UNTIL_STARTED:
         return p->started;
     case ACCESS_WRITE:
@@ -106,8 +110,6 @@ static unsigned ways_on(const PartyState *p)
 
 static uint64_t do_access(PartyState *p, unsigned way)
 {
-    PartyState *other = &model.now.party[p->next.what[0]];
-
     if (is_data(&p->next)) {
         return memory_data(p);
     }
@@ -123,17 +125,17 @@ static uint64_t do_access(PartyState *p, unsigned way)
         memory_until(p, way);
         break;
     case ACCESS_RING:
-        other->bell = true;
+        other_of(p)->bell = true;
         break;
     case ACCESS_SLEEP:
         p->bell = false;
         break;
     case ACCESS_UNTIL_DEAD:
-        memory_see(p, other);
+        memory_see(p, other_of(p));
         break;
     case ACCESS_START:
-        memory_see(other, p);
-        other->started = true;
+        memory_see(other_of(p), p);
+        other_of(p)->started = true;
         break;
     case ACCESS_UNTIL_STARTED:
         break;

@@ -50,12 +50,12 @@ static void test_second_daemon(void)
 
     start(bed, WORDS("--idle-us=0", "--port", "a socket=a.sock"));
     SHMEM(bed, 1, "", "a daemon answers at", "--port", "a socket=a.sock");
-    VUSCTL(bed, 0, "a     vhost-user  waiting", "", "list");
+    VUSCTL(bed, 0, "a      0  vhost-user  waiting", "", "list");
     status = end(bed, SIGKILL);
     g_assert_true(WIFSIGNALED(status));
     g_assert_cmpint(g_access(bed->control, F_OK), ==, 0);
     start(bed, WORDS("--idle-us=0", "--port", "a socket=a.sock"));
-    VUSCTL(bed, 0, "a     vhost-user  waiting", "", "list");
+    VUSCTL(bed, 0, "a      0  vhost-user  waiting", "", "list");
     bed_free(bed);
 }
 
@@ -212,7 +212,7 @@ static void test_domains(void)
                      "blue pages=ordinary members=1 buffers=64"));
     VUSCTL(bed, 0, "[domain red]\ndirect=on\nbuffers=64\nmembers=2\n"
            "pages=ordinary\n\n[domain blue]\n", "", "save", "-");
-    VUSCTL(bed, 0, "a     netvm  waiting", "", "list");
+    VUSCTL(bed, 0, "a      0  netvm  waiting", "", "list");
     SHMEM(bed, 2, "", "--domain red is there twice", "--domain", "red",
           "--domain", "red ring=64");
     SHMEM(bed, 2, "", "--domain red: a domain has no setting 'vlan'",

@@ -71,9 +71,10 @@ static void test_ports(void)
     expect(bed, "port.list", "{}", "[]");
     expect(bed, "port.add", "{\"name\":\"a\",\"settings\":{\"type\":\"dummy\","
            "\"vlan\":10,\"peer\":\"b\",\"link\":null}}",
-           "{\"name\":\"a\",\"settings\":{\"type\":\"dummy\",\"vlan\":\"10\","
-           "\"peer\":\"b\"},\"state\":\"ready\",\"connected\":true,"
-           "\"ready\":true,\"ingress-queues\":0,\"egress-queues\":1,"
+           "{\"name\":\"a\",\"number\":0,\"settings\":{"
+           "\"type\":\"dummy\",\"vlan\":\"10\",\"peer\":\"b\"},"
+           "\"state\":\"ready\",\"connected\":true,\"ready\":true,"
+           "\"ingress-queues\":0,\"egress-queues\":1,"
            "\"breaks\":0,\"missing\":[\"b\"]}");
     add_dummy(bed, "b");
     expect_part(bed, "port.show", "[\"a\"]", "\"missing\":[]");

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "netvm-flow.h"
 #include "seen.h"
 
 static uint64_t *bits_of(struct seen *s, const struct netvm_region *region,
@@ -32,6 +33,7 @@ void seen_add(struct seen *s, const struct netvm_region *region,
             s->first[s->n] = buffer;
         }
         s->n++;
+        s->mark += netvm_flow_hash(buffer + 1);
     }
 }
 
@@ -45,7 +47,7 @@ void seen_clear(struct seen *s)
 
 void seen_print(const struct seen *s, bool first)
 {
-    printf(" buffers=%" PRIu64, s->n);
+    printf(" buffers=%" PRIu64 " buffers-mark=%08" PRIx32, s->n, s->mark);
     for (unsigned i = 0; first && i < s->n && i < SEEN_FIRST; i++) {
         printf("%s%" PRIu32 ":%" PRIu32, i ? "," : " first-buffers=",
                s->first[i] >> NETVM_SEGMENT_SHIFT,

@@ -17,6 +17,7 @@ struct seen {
     uint64_t *bit[NETVM_SEGMENTS_MAX];  /* one for each buffer */
     uint32_t buffers[NETVM_SEGMENTS_MAX];
     uint64_t n;                         /* that were seen */
+    uint32_t mark;                      /* of which they are, in any order */
     uint32_t first[SEEN_FIRST];         /* of them */
 };
 
@@ -27,7 +28,8 @@ void seen_add(struct seen *s, const struct netvm_region *region,
 /* None any more. */
 void seen_clear(struct seen *s);
 
-/* " buffers=N", and with @first " first-buffers=SEGMENT:NUMBER,...". */
+/* " buffers=N buffers-mark=X", and with @first
+ * " first-buffers=SEGMENT:NUMBER,...". */
 void seen_print(const struct seen *s, bool first);
 
 #endif

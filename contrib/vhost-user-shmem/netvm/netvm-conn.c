@@ -28,7 +28,8 @@ struct NetvmConn {
     NetvmIncoming in;
     size_t in_bytes;
     GQueue out;                     /* of Outgoing */
-    bool broken;                    /* something was not said */
+    bool broken;                    /* something was not said ... */
+    bool gone;                      /* ... as nobody is there any more */
 };
 
 #define CONN_ERROR(error, ...) g_set_error(error, SWITCH_ERROR, 0, __VA_ARGS__)
@@ -125,6 +126,9 @@ static int body_bytes(uint32_t type)
 NetvmReceived netvm_conn_receive(NetvmConn *c, NetvmIncoming *in,
                                  GError **error)
 {
+    if (c->gone) {
+        return NETVM_CLOSED;
+    }
     if (c->broken) {
         CONN_ERROR(error, "it has left too much unread, or there are no file "
                    "descriptors left for it (ulimit -n)");
@@ -223,6 +227,7 @@ bool netvm_conn_flush(NetvmConn *c)
         ssize_t n = send_rest(c, o);
 
         if (n < 0) {
+            c->gone = errno == EPIPE || errno == ECONNRESET;
             return give_up(c);
         }
         if (n == 0) {
