@@ -40,11 +40,7 @@ def introduce():
         print('The guests are emulated on '
               f'{os.cpu_count()} processors: see "make bench-netvm" for '
               'speed.')
-    busy = demo.busy_share(1)
-    if busy > 0.1:
-        print(f'Other programs use {busy:.0%} of this machine: the figures '
-              'will show that, too.')
-    sys.stdout.flush()
+    demo.warn_if_busy()
 
 
 def step(what):

@@ -36,11 +36,7 @@ def introduce(iperf3):
     if not iperf3:
         print('iperf3 is missing (Debian: package iperf3): rtprobe makes the '
               'traffic, and TCP has no rate.')
-    busy = demo.busy_share(1)
-    if busy > 0.1:
-        print(f'Other programs use {busy:.0%} of this machine: the figures '
-              'will show that, too.')
-    sys.stdout.flush()
+    demo.warn_if_busy()
 
 
 def step(what):

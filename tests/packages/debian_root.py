@@ -124,6 +124,14 @@ class DebianRoot:
         """Where a path of the root is for us."""
         return ROOT.joinpath(*(part.lstrip('/') for part in parts))
 
+    def take(self, packages):
+        """Copies of ours; where they are in the root."""
+        self.path('/debs').mkdir()
+        debs = [built(package) for package in packages]
+        for deb in debs:
+            shutil.copy(deb, self.path('/debs'))
+        return [f'/debs/{deb.name}' for deb in debs]
+
     def run(self, *command, **options):
         return run('chroot', ROOT, *command, env=ENVIRONMENT, **options)
 

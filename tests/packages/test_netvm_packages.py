@@ -9,7 +9,6 @@ Threads: none.
 """
 
 import re
-import shutil
 import signal
 import subprocess
 import unittest
@@ -60,12 +59,8 @@ class NetvmPackages(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        debs = [built(package) for package in (*OURS, DAEMON)]
         cls.root = DebianRoot()
-        cls.root.path('/debs').mkdir()
-        for deb in debs:
-            shutil.copy(deb, cls.root.path('/debs'))
-        cls.debs = [f'/debs/{deb.name}' for deb in debs]
+        cls.debs = cls.root.take((*OURS, DAEMON))
         cls.before = None
 
     def start(self, *words):

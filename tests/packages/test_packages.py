@@ -12,7 +12,6 @@ Threads: none.
 import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import unittest
@@ -85,12 +84,8 @@ class Packages(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        debs = [built(package) for package in (SWITCH, QEMU)]
         cls.root = DebianRoot()
-        cls.root.path('/debs').mkdir()
-        for deb in debs:
-            shutil.copy(deb, cls.root.path('/debs'))
-        cls.debs = [f'/debs/{deb.name}' for deb in debs]
+        cls.debs = cls.root.take((SWITCH, QEMU))
         cls.before = None
 
     # -- What the story is told with ---------------------------------------

@@ -10,12 +10,11 @@
 #include <errno.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "loopback.h"
 #include "netvm-bed.h"
 #include "port.h"
 
@@ -24,41 +23,6 @@
 /* Of the kernel: in front of a frame that came. */
 #define RX_OFFSET 256
 #define FEW 20
-
-/* -- The interface --------------------------------------------------------- */
-
-static void set_loopback(unsigned mtu, bool up)
-{
-    struct ifreq ifr = { .ifr_name = "lo" };
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    ifr.ifr_mtu = mtu;
-    g_assert_cmpint(ioctl(fd, SIOCSIFMTU, &ifr), ==, 0);
-    ifr.ifr_flags = up ? IFF_UP : 0;
-    g_assert_cmpint(ioctl(fd, SIOCSIFFLAGS, &ifr), ==, 0);
-    close(fd);
-}
-
-/* False: the test is skipped. */
-static bool enter_namespace(unsigned mtu)
-{
-    int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (!port_afxdp_ops.ingress) {
-        g_test_skip("built without libxdp");
-    } else if (fd < 0 && errno == EAFNOSUPPORT) {
-        g_test_skip("this kernel has no AF_XDP");
-    } else if (unshare(CLONE_NEWNET) < 0) {
-        g_test_skip("no network namespace of its own: that takes root");
-    } else {
-        set_loopback(mtu, true);
-        return true;
-    }
-    return false;
-}
 
 /* -- The bed --------------------------------------------------------------- */
 
@@ -251,7 +215,7 @@ static void around(const char *settings, unsigned times)
 /* Each buffer is used several times. */
 static void test_around(void)
 {
-    if (enter_namespace(MTU)) {
+    if (loopback_enter(MTU)) {
         around("", 300);
         around("buffer-bytes=4096", 50);
     }
@@ -265,7 +229,7 @@ static void test_copied(void)
     struct netvm *nv;
     NetvmBed *b;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     b = uplink_bed_new("");
@@ -301,7 +265,7 @@ static void test_dropped(void)
 {
     NetvmBed *b;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     b = uplink_bed_new("");
@@ -327,7 +291,7 @@ static void test_waiting(void)
     struct netvm *nv;
     NetvmBed *b;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     b = uplink_bed_new("");
@@ -336,7 +300,7 @@ static void test_waiting(void)
         for (unsigned i = 0; i < FEW; i++) {
             pkt[i] = make_packet(nv, 100, i);
         }
-        set_loopback(MTU, false);
+        loopback_set(MTU, false);
         netvm_bed_send_all(nv, pkt, FEW);
         bed_wait(are_placed, b, "them to be given to the kernel");
         netvm_bed_detach(b, 0);
@@ -346,7 +310,7 @@ static void test_waiting(void)
         bed_remove(b->sw, "up");
         g_assert_cmpuint(domain_free_buffers(b->domain), ==,
                          b->domain->buffers);
-        set_loopback(MTU, true);
+        loopback_set(MTU, true);
         bed_add(b->sw, "up", "type=af-xdp ifname=lo domain=d peer=m0");
     }
     check_all_back(b);
@@ -378,7 +342,7 @@ static void test_pool_empty(void)
     struct netvm *nv;
     NetvmBed *b;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     b = uplink_bed_new("buffers=2048");
@@ -432,7 +396,7 @@ static void test_grow(void)
     struct netvm *nv;
     NetvmBed *b;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     b = uplink_bed_new("");
@@ -467,7 +431,7 @@ static void test_gone(void)
 {
     NetvmBed *b;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     b = uplink_bed_new("");
@@ -501,7 +465,7 @@ static void test_link(void)
     struct netvm *nv;
     NetvmBed *b;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     b = uplink_bed_new("");
@@ -542,14 +506,14 @@ static void test_refused(void)
     g_autoptr(GError) error = NULL;
     NetvmBed *b;
 
-    if (!enter_namespace(1771)) {
+    if (!loopback_enter(1771)) {
         return;
     }
     b = netvm_bed_new("");
     refuse(b, "nothing", "there is no domain nothing: add it first");
     refuse(b, "d", "its MTU is 1771, and AF_XDP carries 1770 at most in the "
            "domain's buffers: ip link set dev lo mtu 1770");
-    set_loopback(1770, true);
+    loopback_set(1770, true);
     bed_add(b->sw, "up", "type=af-xdp ifname=lo domain=d");
     for (unsigned i = 0; i < NETVM_BED_MEMBERS; i++) {
         g_autofree char *name = g_strdup_printf("m%u", i);

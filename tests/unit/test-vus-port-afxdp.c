@@ -8,12 +8,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <net/if.h>
-#include <sched.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "loopback.h"
 #include "port.h"
 #include "switch-bed.h"
 
@@ -21,41 +20,6 @@
 #define LONGEST_FRAME (MTU + 14 + 8)
 #define PLACES 2048
 #define NOBODY 65534
-
-/* -- The interface --------------------------------------------------------- */
-
-static void set_up_loopback(unsigned mtu)
-{
-    struct ifreq ifr = { .ifr_name = "lo" };
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    ifr.ifr_mtu = mtu;
-    g_assert_cmpint(ioctl(fd, SIOCSIFMTU, &ifr), ==, 0);
-    ifr.ifr_flags = IFF_UP;
-    g_assert_cmpint(ioctl(fd, SIOCSIFFLAGS, &ifr), ==, 0);
-    close(fd);
-}
-
-/* False: the test is skipped. */
-static bool enter_namespace(unsigned mtu)
-{
-    int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (!port_afxdp_ops.ingress) {
-        g_test_skip("built without libxdp");
-    } else if (fd < 0 && errno == EAFNOSUPPORT) {
-        g_test_skip("this kernel has no AF_XDP");
-    } else if (unshare(CLONE_NEWNET) < 0) {
-        g_test_skip("no network namespace of its own: that takes root");
-    } else {
-        set_up_loopback(mtu);
-        return true;
-    }
-    return false;
-}
 
 /* -- What is refused ------------------------------------------------------- */
 
@@ -90,12 +54,12 @@ static void test_no_interface(void)
 
 static void test_unfit(void)
 {
-    if (!enter_namespace(MTU + 1)) {
+    if (!loopback_enter(MTU + 1)) {
         return;
     }
     refuse("lo", "auto", "auto", "its MTU is 3819, and AF_XDP carries 3818 at "
            "most: ip link set dev lo mtu 3818");
-    set_up_loopback(MTU);
+    loopback_set(MTU, true);
     refuse("lo", "native", "auto", "leave xdp-mode=native out");
     refuse("lo", "generic", "on", "zero-copy=on needs XDP in the driver");
 }
@@ -103,13 +67,13 @@ static void test_unfit(void)
 static void test_privileges(void)
 {
     if (g_test_subprocess()) {
-        g_assert_true(enter_namespace(MTU));
+        g_assert_true(loopback_enter(MTU));
         g_assert_cmpint(setresuid(NOBODY, NOBODY, NOBODY), ==, 0);
         refuse("lo", "auto", "auto",
                "the daemon needs CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF");
         return;
     }
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     g_test_trap_subprocess(NULL, 0, 0);
@@ -164,7 +128,7 @@ static void test_lengths(void)
     };
     Switch *sw;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     sw = loop_new("type=af-xdp ifname=lo");
@@ -180,7 +144,7 @@ static void test_places(void)
     PortCounters c;
     Switch *sw;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     sw = loop_new("type=af-xdp ifname=lo xdp-mode=generic zero-copy=off");
@@ -212,7 +176,7 @@ static void test_too_long(void)
     uint8_t frame[LONGEST_FRAME + 1];
     Switch *sw;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     sw = loop_new("type=af-xdp ifname=lo");
@@ -229,7 +193,7 @@ static void test_link(void)
     uint8_t frame[BED_FRAME_BYTES];
     Switch *sw;
 
-    if (!enter_namespace(MTU)) {
+    if (!loopback_enter(MTU)) {
         return;
     }
     sw = loop_new("type=af-xdp ifname=lo link=down");
