@@ -88,7 +88,8 @@ class Chain(contextlib.ExitStack):
         return self.enter_context(rtguest.Guest(
             name, '-chardev', f'socket,id=c0,path={self.daemon.socket(name)},'
                               'reconnect-ms=100',
-            '-device', f'netvm-shm,id=nv0,chardev=c0,size={SIZE_MIB}M'))
+            '-device', f'netvm-shm,id=nv0,chardev=c0,size={SIZE_MIB}M',
+            netvm=True))
 
     def _start(self, name, text):
         self.programs[name] = self.guests[name].start('exec ' + text)

@@ -25,7 +25,8 @@ def _boot(daemon, name):
     return rtguest.Guest(
         name, '-chardev', f'socket,id=c0,path={daemon.socket(name)},'
                           'reconnect-ms=100',
-        '-device', f'netvm-shm,id=nv0,chardev=c0,size={SIZE_MIB}M')
+        '-device', f'netvm-shm,id=nv0,chardev=c0,size={SIZE_MIB}M',
+        netvm=True)
 
 
 def _pps(sender):

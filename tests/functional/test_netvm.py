@@ -40,7 +40,8 @@ class NetvmTest(vus.DaemonTest):
         return self.boot(
             name, '-chardev', f'socket,id=c0,path={self.vus.socket(port)},'
                               'reconnect-ms=100',
-            '-device', f'netvm-shm,id=nv0,chardev=c0,size={SIZE_MIB}M')
+            '-device', f'netvm-shm,id=nv0,chardev=c0,size={SIZE_MIB}M',
+            netvm=True)
 
     def boot_members(self):
         guests = [self.boot_member(name) for name in MEMBERS]

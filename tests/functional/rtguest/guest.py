@@ -19,7 +19,7 @@ import time
 
 from . import config
 from .accel import accelerator
-from .agent import Agent
+from .agent import Agent, GuestTimeout
 from .qmp import Qmp
 
 # Boot takes 2 to 5 s alone; the machine may be busy with other guests.
@@ -35,15 +35,14 @@ class GuestError(Exception):
 
 
 def _guest_image():
-    """(kernel, initrd), built if necessary."""
+    """Paths by the names that build-image gives them, built if necessary."""
     global _image
     if not _image:
         done = subprocess.run([config.BUILD_IMAGE], stdout=subprocess.PIPE,
                               text=True)
         if done.returncode:
             raise GuestError('the guest image could not be built: see above')
-        paths = dict(line.split('=', 1) for line in done.stdout.splitlines())
-        _image = paths['kernel'], paths['initrd']
+        _image = dict(line.split('=', 1) for line in done.stdout.splitlines())
     return _image
 
 
@@ -100,11 +99,14 @@ class Guest:
     @prefix: what to run QEMU with, as NetNamespace.prefix
     @incoming: do not boot, wait for another guest's migrate()
     @qemu: path of another QEMU
+    @netvm: with the programs of libnetvm, which take 6 MiB of its memory
     """
 
     def __init__(self, name, *args, accel=None, machine='pc', memory_mib=128,
-                 append='', prefix=(), incoming=False, qemu=None):
+                 append='', prefix=(), incoming=False, qemu=None,
+                 netvm=False):
         self.name = name
+        self._initrd = 'initrd-netvm' if netvm else 'initrd'
         self._qemu = qemu
         self.accel = accel or accelerator()
         self.qmp = None
@@ -129,7 +131,7 @@ class Guest:
 
     def _start(self, args, machine, memory_mib, append, prefix):
         _check_qemu()
-        kernel, initrd = _guest_image()
+        image = _guest_image()
         qmp_path = os.path.join(self._directory, 'qmp')
         agent_path = os.path.join(self._directory, 'agent')
         os.makedirs(config.LOGS, exist_ok=True)
@@ -140,7 +142,7 @@ class Guest:
         self.qemu_log = log + '.qemu.log'
         argv = _base_command(self.accel, machine, memory_mib, self._qemu) + [
             '-name', self.name, '-S',
-            '-kernel', kernel, '-initrd', initrd,
+            '-kernel', image['kernel'], '-initrd', image[self._initrd],
             '-append', 'console=ttyS0 panic=-1 mitigations=off nokaslr '
                        'preempt=full tsc=reliable ' + append,
             '-chardev', f'file,id=console,path={self.console_log}',
@@ -205,7 +207,12 @@ class Guest:
 
     def wait_ready(self, timeout_s=BOOT_TIMEOUT_S):
         """Wait until the guest has booted, or rebooted."""
-        self._agent.wait_ready(timeout_s)
+        try:
+            self._agent.wait_ready(timeout_s)
+        except GuestTimeout as e:
+            last = self.console().rstrip().rpartition('\n')[2]
+            raise GuestTimeout(f'{e}; the last line of {self.console_log} is '
+                               f'"{last}"') from None
         return self
 
     def reset(self):
