@@ -166,5 +166,25 @@ class Chain(NetvmTest):
         traffic.eventually(passes, 'the chain goes on without "fw"')
 
 
+class Tap(NetvmTest):
+    def test_unmodified_programs(self):
+        """The guests' own programs talk through interfaces of netvm-tap."""
+        macs = [f'02:00:00:00:00:0{number}' for number in (1, 2)]
+        self.domain()
+        for name, mac in zip(MEMBERS, macs):
+            self.vus.set(name, mac=mac)
+        a, b = guests = self.boot_members()
+        for number, (guest, mac) in enumerate(zip(guests, macs), 1):
+            tap = guest.start(f'exec netvm-tap --mac {mac} --up')
+            tap.wait_output('ready name=netvm0')
+            guest.run(f'ip addr add 10.9.0.{number}/24 dev netvm0')
+        for size_bytes in (56, 1400):
+            traffic.ping(a, '10.9.0.2', size_bytes=size_bytes)
+        traffic.tcp(a, b, '10.9.0.2')
+        # What has a known address does not go through the daemon.
+        for member in self.shown()['members']:
+            self.assertGreater(member['stats']['direct-pkts'], 100)
+
+
 if __name__ == '__main__':
     rtguest.main()
