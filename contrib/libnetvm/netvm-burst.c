@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "netvm-four.h"
 #include "netvm-impl.h"
 
 /* Ours alone: others only read it. */
@@ -17,6 +18,37 @@ static inline void count(uint64_t *counter, uint64_t n)
 
 /* -- Receive --------------------------------------------------------------- */
 
+/* Copies from @slot on, as long as four of them make sense; how many. */
+static inline uint32_t take_fours(struct netvm *nv,
+                                  const struct netvm_desc *slot, uint32_t n,
+                                  struct netvm_desc *pkt, uint64_t *bytes)
+{
+    struct netvm_four four = netvm_four_of(&nv->map, netvm_get(slot).buffer);
+    const uint8_t *buffers = four.segment->buffers;
+    const unsigned shift = nv->map.buffer_shift;
+    uint64_t sum = 0;
+    uint32_t i;
+
+    for (i = 0; i + 4 <= n; i += 4) {
+#pragma GCC unroll 4
+        for (unsigned k = i; k < i + 4; k++) {
+            pkt[k] = netvm_get(&slot[k]);
+        }
+        if (NETVM_UNLIKELY(!netvm_four_hold(&four, &pkt[i]))) {
+            break;
+        }
+#pragma GCC unroll 4
+        for (unsigned k = i; k < i + 4; k++) {
+            netvm_prefetch_line(
+                buffers + ((uint64_t)netvm_four_number(pkt[k].buffer) << shift)
+                + pkt[k].offset);
+            sum += pkt[k].length;
+        }
+    }
+    *bytes += sum;
+    return i;
+}
+
 /*
  * From one ring; what makes no sense is left out, and stays where it is.  The
  * first line of each is on its way to us when this returns.
@@ -24,40 +56,34 @@ static inline void count(uint64_t *counter, uint64_t n)
 static unsigned take(struct netvm *nv, struct netvm_receiver *from,
                      struct netvm_desc *pkt, unsigned most, uint64_t *bytes)
 {
-    uint32_t n = netvm_receiver_has(from, most);
-    struct netvm_desc *good = pkt;
-    uint64_t sum = 0;
+    uint32_t n = netvm_receiver_has(from, most), seen = 0, good = 0;
 
     if (NETVM_UNLIKELY(n == NETVM_RING_BROKEN)) {
         count(&nv->stats->rx_bad, 1);
         return 0;
     }
-    for (uint32_t seen = 0; seen < n; ) {
+    while (seen < n) {
         uint64_t at = from->head + seen;
         const struct netvm_desc *slot =
             &from->ring->desc[at & (from->descs - 1)];
-        const struct netvm_desc *end =
-            slot + netvm_ring_straight(at, from->descs, n - seen);
+        uint32_t straight = netvm_ring_straight(at, from->descs, n - seen);
+        uint32_t i = take_fours(nv, slot, straight, pkt + good, bytes);
 
-        seen += end - slot;
-        for (; slot < end; slot++) {
-            struct netvm_desc d = netvm_get(slot);
+        seen += straight;
+        for (good += i; i < straight; i++) {
+            struct netvm_desc d = netvm_get(&slot[i]);
 
             if (NETVM_UNLIKELY(!netvm_map_holds(&nv->map, &d))) {
                 count(&nv->stats->rx_bad, 1);
                 continue;
             }
-            netvm_prefetch_line(netvm_map_buffer(&nv->map, d.buffer) +
-                                d.offset);
-            sum += d.length;
-            good->word[0] = d.word[0];
-            good->word[1] = d.word[1];
-            good++;
+            netvm_prefetch_line(netvm_data(nv, &d));
+            *bytes += d.length;
+            pkt[good++] = d;
         }
     }
     netvm_receiver_took(from, n);
-    *bytes += sum;
-    return good - pkt;
+    return good;
 }
 
 NETVM_PUBLIC int netvm_rx_burst(struct netvm *nv, struct netvm_desc *pkt,
@@ -118,6 +144,14 @@ static struct put *put_for(struct put *put, unsigned *rings,
     return &put[(*rings)++];
 }
 
+/* Do four packets go the way of those that are like that? */
+static inline bool are_like(const struct netvm_desc *p, uint64_t like)
+{
+    return (((p[0].word[1] ^ like) | (p[1].word[1] ^ like) |
+             (p[2].word[1] ^ like) | (p[3].word[1] ^ like)) &
+            ~NETVM_DESC_HASH) == 0;
+}
+
 /*
  * Those from @pkt[0] on that go the same @way, as many as there is room for;
  * how many.  Fewer than that: the next one goes another way, or is none.
@@ -128,26 +162,41 @@ static inline unsigned send_run(struct netvm *nv, const struct netvm_way *way,
 {
     struct netvm_sender *to = way->to;
     const uint64_t change = way->change, like = way->like;
-    const struct netvm_desc *p = pkt, *end;
+    struct netvm_four four = netvm_four_of(&nv->map, pkt[0].buffer);
+    uint64_t *owners = four.segment->owners;
     struct netvm_desc *slot = &to->ring->desc[to->tail & (to->descs - 1)];
     uint64_t owner = netvm_owner_word(to->number, to->tail), sum = 0;
+    unsigned i;
 
-    end = pkt + netvm_ring_straight(to->tail, to->descs, n);
-    for (; p < end; p++) {
+    n = netvm_ring_straight(to->tail, to->descs, n);
+    for (i = 0; i + 4 <= n && are_like(&pkt[i], like) &&
+                netvm_four_hold(&four, &pkt[i]); i += 4) {
+#pragma GCC unroll 4
+        for (unsigned k = i; k < i + 4; k++) {
+            struct netvm_desc d = {
+                .word = { pkt[k].word[0], pkt[k].word[1] ^ change },
+            };
+
+            netvm_put(&slot[k], d, &owners[netvm_four_number(d.buffer)],
+                      owner + k);
+            sum += d.length;
+        }
+    }
+    for (; i < n; i++) {
         struct netvm_desc d = {
-            .word = { p->word[0], p->word[1] ^ change },
+            .word = { pkt[i].word[0], pkt[i].word[1] ^ change },
         };
 
-        if ((p->word[1] & ~NETVM_DESC_HASH) != like ||
+        if ((pkt[i].word[1] & ~NETVM_DESC_HASH) != like ||
             !netvm_map_holds(&nv->map, &d)) {
             break;
         }
-        netvm_put(slot++, owner++, &nv->map, &d);
+        netvm_put(&slot[i], d, netvm_map_owner(&nv->map, d.buffer), owner + i);
         sum += d.length;
     }
-    to->tail += p - pkt;
+    to->tail += i;
     *bytes += sum;
-    return p - pkt;
+    return i;
 }
 
 NETVM_PUBLIC int netvm_tx_burst(struct netvm *nv, const struct netvm_desc *pkt,

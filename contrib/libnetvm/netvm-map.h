@@ -15,7 +15,7 @@
 struct netvm_map {
     uint32_t buffer_bytes;
     uint32_t buffer_shift;
-    struct {
+    struct netvm_map_segment {
         uint8_t *buffers;
         uint64_t *owners;       /* one for each buffer */
         uint64_t n;             /* 0: there is no such segment */

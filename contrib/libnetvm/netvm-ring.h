@@ -83,23 +83,23 @@ static inline unsigned netvm_sender_room(struct netvm_sender *s, unsigned want)
     return want;
 }
 
-/* One packet and whose it is; its buffer is one of @m. */
-static inline void netvm_put(struct netvm_desc *slot, uint64_t owner_word,
-                             const struct netvm_map *m,
-                             const struct netvm_desc *d)
+/* One packet, and whose it is into the word @owner of its buffer. */
+static inline void netvm_put(struct netvm_desc *slot, struct netvm_desc d,
+                             uint64_t *owner, uint64_t owner_word)
 {
-    netvm_write(&slot->word[0], d->word[0]);
-    netvm_write(&slot->word[1], d->word[1]);
-    netvm_write(netvm_map_owner(m, d->buffer), owner_word);
+    netvm_write(&slot->word[0], d.word[0]);
+    netvm_write(&slot->word[1], d.word[1]);
+    netvm_write(owner, owner_word);
 }
 
-/* One more, for which there is room. */
+/* One more, for which there is room; its buffer is one of @m. */
 static inline void netvm_sender_put(struct netvm_sender *s,
                                     const struct netvm_map *m,
                                     const struct netvm_desc *d)
 {
-    netvm_put(&s->ring->desc[s->tail & (s->descs - 1)],
-              netvm_owner_word(s->number, s->tail), m, d);
+    netvm_put(&s->ring->desc[s->tail & (s->descs - 1)], *d,
+              netvm_map_owner(m, d->buffer),
+              netvm_owner_word(s->number, s->tail));
     s->tail++;
 }
 

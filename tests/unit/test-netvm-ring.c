@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Rings, owner words and maps, one call after the other: full and empty,
- * positions that end, doorbells, and what an end may say that lies.  Two
+ * positions that end, doorbells, and what an end may say that lies; four
+ * packets at once are held to be what each of them is.  Two
  * threads at once: test-netvm-ring-stress.c; all their interleavings:
  * test-netvm-model.c.
  *
@@ -10,6 +11,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "netvm-four.h"
 #include "netvm-ring.h"
 
 #define DESCS 8
@@ -500,6 +502,79 @@ static void test_holds(void)
     g_assert_false(holds(m, UINT16_MAX, UINT16_MAX));
 }
 
+/* Mostly close to where the answer changes. */
+static uint32_t near_edge(const struct netvm_map *m, uint32_t segment)
+{
+    uint32_t n = (uint32_t)m->segment[segment].n;
+    const uint32_t at[] = {
+        segment << NETVM_SEGMENT_SHIFT, (segment << NETVM_SEGMENT_SHIFT) + n,
+        (segment + 1) << NETVM_SEGMENT_SHIFT, 0, UINT32_C(1) << 31,
+        (uint32_t)g_test_rand_int(),
+    };
+
+    return at[g_test_rand_int_range(0, G_N_ELEMENTS(at))] +
+           (uint32_t)g_test_rand_int_range(-3, 3);
+}
+
+/* A packet of the segment, most of the time. */
+static struct netvm_desc four_desc(const struct netvm_map *m, uint32_t segment)
+{
+    uint32_t n = (uint32_t)m->segment[segment].n;
+    gboolean odd = g_test_rand_int_range(0, 8) == 0;
+    uint32_t length = (uint32_t)g_test_rand_int_range(0, 65536);
+    struct netvm_desc d = {
+        .buffer = n && !odd ? (segment << NETVM_SEGMENT_SHIFT) +
+                              (uint32_t)g_test_rand_int() % n
+                            : near_edge(m, segment),
+        .offset = (uint16_t)(length > m->buffer_bytes
+                             ? (uint32_t)g_test_rand_int()
+                             : m->buffer_bytes - length),
+        .length = (uint16_t)length,
+    };
+
+    if (g_test_rand_int_range(0, 8) == 0) {
+        d.offset++;
+    }
+    return d;
+}
+
+static void test_four(void)
+{
+    static const uint32_t segments[] = { 0, 1, 31, 32, 63 };
+    static const uint64_t sizes[] = { 0, 1, 3, 5000, NETVM_INDEX_MASK,
+                                      NETVM_INDEX_MASK + UINT64_C(1) };
+    static const uint32_t bytes[] = { 2048, 65536 };
+    g_autofree struct netvm_map *m = g_new0(struct netvm_map, 1);
+    unsigned all_held = 0, one_refused = 0;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(m->segment); i++) {
+        m->segment[i].n = sizes[i % G_N_ELEMENTS(sizes)];
+    }
+    for (unsigned i = 0; i < STEPS; i++) {
+        uint32_t segment = segments[i % G_N_ELEMENTS(segments)];
+        struct netvm_desc d[4];
+        struct netvm_four four;
+        unsigned held = 0;
+
+        m->buffer_bytes = bytes[g_test_rand_int_range(0, 2)];
+        m->segment[segment].n =
+            sizes[g_test_rand_int_range(0, G_N_ELEMENTS(sizes))];
+        four = netvm_four_of(m, (segment << NETVM_SEGMENT_SHIFT) +
+                                ((uint32_t)g_test_rand_int() &
+                                 NETVM_INDEX_MASK));
+        for (unsigned k = 0; k < 4; k++) {
+            d[k] = four_desc(m, segment);
+            held += d[k].buffer >> NETVM_SEGMENT_SHIFT == segment &&
+                    netvm_map_holds(m, &d[k]);
+        }
+        g_assert_true(netvm_four_hold(&four, d) == (held == 4));
+        all_held += held == 4;
+        one_refused += held == 3;
+    }
+    g_assert_cmpuint(all_held, >, STEPS / 100);
+    g_assert_cmpuint(one_refused, >, STEPS / 100);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -516,5 +591,6 @@ int main(int argc, char **argv)
     g_test_add_func("/netvm-ring/owner", test_owner);
     g_test_add_func("/netvm-ring/map", test_map);
     g_test_add_func("/netvm-ring/holds", test_holds);
+    g_test_add_func("/netvm-ring/four", test_four);
     return g_test_run();
 }
