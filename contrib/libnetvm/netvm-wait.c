@@ -36,7 +36,9 @@ NETVM_PUBLIC int netvm_arm(struct netvm *nv)
         return status;
     }
     if (!may_sleep(nv)) {
-        return 1;
+        /* It may have come on a ring that was not there before. */
+        status = netvm_new_epoch(nv);
+        return status < 0 ? status : 1;
     }
     if (nv->transport->update(nv) < 0) {
         return -EPIPE;

@@ -306,6 +306,31 @@ static void test_wake_by_next(void)
     netvm_bed_free(b);
 }
 
+/* One that was cut off ends its burst after others have seen the empty ring:
+ * who is woken for that finds it. */
+static void test_late_burst(void)
+{
+    NetvmBed *b = netvm_bed_new("");
+    struct netvm *nv = netvm_bed_attach(b, 0), *late = netvm_bed_attach(b, 1);
+    const struct netvm_region *r = netvm_region(nv);
+    struct netvm_ring *ring = (struct netvm_ring *)
+        ((uint8_t *)r + r->rings_offset +
+         (uint64_t)NETVM_RING_DIRECT(r->members, netvm_self(late),
+                                     netvm_self(nv)) * r->ring_bytes);
+    struct netvm_desc pkt = netvm_bed_packet(nv, 1, 2), got;
+
+    netvm_bed_detach(b, 1);
+    g_assert_cmpint(netvm_rx_burst(nv, &got, 1), ==, 0);
+    netvm_bed_wait_gone(b);
+    ring->desc[ring->tail & (r->ring_descs - 1)] = pkt;
+    __atomic_store_n(&ring->tail, ring->tail + 1, __ATOMIC_RELEASE);
+    g_assert_cmpint(netvm_wait(nv, BED_WAIT_S * 1000), ==, 1);
+    g_assert_cmpint(netvm_rx_burst(nv, &got, 1), ==, 1);
+    g_assert_cmpint(netvm_arm(nv), ==, 0);
+    netvm_disarm(nv);
+    netvm_bed_free(b);
+}
+
 /* More memory while all goes on. */
 static void test_grow(void)
 {
@@ -406,6 +431,7 @@ int main(int argc, char **argv)
     g_test_add_func("/netvm/domain/wake", test_wake);
     g_test_add_func("/netvm/domain/wake-direct", test_wake_direct);
     g_test_add_func("/netvm/domain/wake-by-next", test_wake_by_next);
+    g_test_add_func("/netvm/domain/late-burst", test_late_burst);
     g_test_add_func("/netvm/domain/grow", test_grow);
     g_test_add_func("/netvm/domain/node", test_node);
     return g_test_run();
