@@ -26,6 +26,11 @@ NETVM_PUBLIC const struct netvm_region *netvm_region(const struct netvm *nv)
     return nv->region;
 }
 
+NETVM_PUBLIC const struct netvm_region *netvm_layout(const struct netvm *nv)
+{
+    return &nv->layout;
+}
+
 NETVM_PUBLIC const struct netvm_stats *netvm_stats(const struct netvm *nv,
                                                    unsigned m)
 {

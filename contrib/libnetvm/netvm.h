@@ -157,8 +157,13 @@ int netvm_find_service(const struct netvm *nv, const char *name);
  * then, and whoever waits looks once a millisecond. */
 bool netvm_is_slow(const struct netvm *nv);
 
-/* The region, to be read only. */
+/* The region, to be read only.  Any member can write any of it, and a device
+ * that is reset shows all ones. */
 const struct netvm_region *netvm_region(const struct netvm *nv);
+
+/* What of its beginning does not change, segments left out: a copy, all of
+ * whose tables fit into the region. */
+const struct netvm_region *netvm_layout(const struct netvm *nv);
 
 /* What member @m has counted; NULL: there is no such number. */
 const struct netvm_stats *netvm_stats(const struct netvm *nv, unsigned m);

@@ -193,9 +193,7 @@ static int ready(const struct nf *nf)
         nf_say(&program, "out of memory");
         return NF_FAILED;
     }
-    began_ns = nf_now_ns();
-    opt.t.run = began_ns >> 10;
-    next_line_ns = began_ns + SECOND_NS;
+    opt.t.run = nf_now_ns() >> 10;
     return 0;
 }
 
@@ -203,12 +201,16 @@ static int ready(const struct nf *nf)
 
 static bool begin(struct nf *nf)
 {
-    const struct netvm_region *r = netvm_region(nf->nv);
+    const struct netvm_region *layout = netvm_layout(nf->nv);
     unsigned most = netvm_max_bytes(nf->nv);
 
     tx.table = (const struct netvm_flow *)
-        ((const uint8_t *)r + r->flows_offset);
-    tx.table_flows = r->flows;
+        ((const uint8_t *)netvm_region(nf->nv) + layout->flows_offset);
+    tx.table_flows = layout->flows;
+    if (began_ns == 0) {
+        began_ns = nf_now_ns();
+        next_line_ns = began_ns + SECOND_NS;
+    }
     seen_clear(&seen);
     tx.at = tx.pkts = 0;
     if (opt.t.bytes > most) {

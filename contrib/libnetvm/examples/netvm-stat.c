@@ -119,8 +119,8 @@ static bool take_option(int key, const char *value)
 
 static bool begin(struct nf *nf)
 {
-    const struct netvm_region *r = netvm_region(nf->nv);
-    const uint8_t *base = (const uint8_t *)r;
+    const struct netvm_region *r = netvm_layout(nf->nv);
+    const uint8_t *base = (const uint8_t *)netvm_region(nf->nv);
 
     region.base = base;
     region.self = netvm_self(nf->nv);

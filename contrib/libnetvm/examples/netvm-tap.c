@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "headers.h"
@@ -40,6 +41,7 @@ static struct {
     char interface[IFNAMSIZ];   /* "": it is not made yet */
     uint64_t from_kernel_pkts, to_kernel_pkts;
     uint64_t refused_pkts;      /* by the kernel: the interface is down */
+    uint64_t too_long_pkts;     /* from the kernel: no buffer holds them */
     uint64_t no_buffer;         /* times that none was free */
 } tap = { .fd = -1 };
 
@@ -225,8 +227,12 @@ static unsigned turn(struct nf *nf)
         return 0;
     }
     while (n < buffers) {
-        ssize_t bytes = read(tap.fd, netvm_data(nf->nv, &pkt[n]),
-                             netvm_max_bytes(nf->nv));
+        unsigned most = netvm_max_bytes(nf->nv);
+        uint8_t more;
+        struct iovec to[] = {
+            { netvm_data(nf->nv, &pkt[n]), most }, { &more, 1 },
+        };
+        ssize_t bytes = readv(tap.fd, to, 2);
 
         if (bytes < 0) {
             if (errno != EAGAIN && errno != EINTR) {
@@ -234,6 +240,10 @@ static unsigned turn(struct nf *nf)
                 nf->stop = nf->failed = true;
             }
             break;
+        }
+        if (bytes > most) {
+            tap.too_long_pkts++;
+            continue;
         }
         pkt[n].length = bytes;
         set_hash(nf, &pkt[n]);
@@ -249,8 +259,9 @@ static unsigned turn(struct nf *nf)
 static void stats(struct nf *nf)
 {
     printf("name=%s from-kernel-pkts=%" PRIu64 " to-kernel-pkts=%" PRIu64
-           " refused-pkts=%" PRIu64 " no-buffer=%" PRIu64 "\n", tap.interface,
-           tap.from_kernel_pkts, tap.to_kernel_pkts, tap.refused_pkts,
+           " refused-pkts=%" PRIu64 " too-long-pkts=%" PRIu64
+           " no-buffer=%" PRIu64 "\n", tap.interface, tap.from_kernel_pkts,
+           tap.to_kernel_pkts, tap.refused_pkts, tap.too_long_pkts,
            tap.no_buffer);
 }
 

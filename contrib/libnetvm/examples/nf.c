@@ -318,11 +318,11 @@ static bool open_signals(struct run *r)
 
 static void keep_ring(struct run *r)
 {
-    const struct netvm_region *region = netvm_region(r->nf.nv);
+    const struct netvm_region *layout = netvm_layout(r->nf.nv);
 
     r->tx = (const struct netvm_ring *)
-        ((const uint8_t *)region + region->rings_offset +
-         (uint64_t)NETVM_RING_TX(netvm_self(r->nf.nv)) * region->ring_bytes);
+        ((const uint8_t *)netvm_region(r->nf.nv) + layout->rings_offset +
+         (uint64_t)NETVM_RING_TX(netvm_self(r->nf.nv)) * layout->ring_bytes);
 }
 
 /* As a member, with names and buffers that may be others than before. */
@@ -511,11 +511,11 @@ static void sleep_for_it(struct run *r)
          * wakes us for them.  A new daemon has new memory for all. */
         say_gone(r);
         if (nf->now_ns >= r->next_attach_ns) {
-            r->next_attach_ns = nf->now_ns + LOOK_UP_NS;
             if (attach_anew(r)) {
                 attached_again(r);
                 return;
             }
+            r->next_attach_ns = nf_now_ns() + LOOK_UP_NS;
         }
         until_ns = nf->now_ns + MS_NS;
     } else {
