@@ -17,7 +17,7 @@
 /* So many of a domain's buffers may be missing. */
 #define FILL_MISSING 32
 
-G_STATIC_ASSERT(AFXDP_FILL_MAX <= AFXDP_HALF_FRAMES);
+G_STATIC_ASSERT(AFXDP_PART_MAX <= AFXDP_HALF_FRAMES);
 
 /* The kernel gives a queue free some time after its socket was closed. */
 #define RELEASE_MS 2000

@@ -7,7 +7,6 @@
  * Threads: one, and the switch's worker.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 
 #include "loopback.h"
 #include "netvm-bed.h"
+#include "netvm/afxdp-segments.h"
 #include "port.h"
 
 #define MTU 1500
@@ -317,6 +317,32 @@ static void test_waiting(void)
     netvm_bed_free(b);
 }
 
+/* The interface is down, and a member sends all the same: others do not lack
+ * buffers for that. */
+static void test_share(void)
+{
+    struct netvm *nv;
+    NetvmBed *b;
+
+    if (!loopback_enter(MTU)) {
+        return;
+    }
+    b = uplink_bed_new("buffers=1024 ring=256");
+    nv = netvm_bed_attach(b, 0);
+    loopback_set(MTU, false);
+    for (unsigned i = 0; i < b->domain->buffers; i++) {
+        struct netvm_desc pkt = make_packet(nv, 100, i);
+
+        netvm_bed_send_all(nv, &pkt, 1);
+        bed_turn();
+    }
+    g_assert_cmpuint(held(b), <=, usual(b) + b->domain->buffers / AFXDP_PART);
+    g_assert_cmpuint(bed_drops(b->sw, "up", DROP_RX_FULL), >, 0);
+    g_assert_cmpuint(domain_free_buffers(b->domain), >, 0);
+    loopback_set(MTU, true);
+    netvm_bed_free(b);
+}
+
 /* -- Too few --------------------------------------------------------------- */
 
 static bool is_lost(void *opaque)
@@ -537,6 +563,7 @@ int main(int argc, char **argv)
     g_test_add_func("/netvm/afxdp/copied", test_copied);
     g_test_add_func("/netvm/afxdp/dropped", test_dropped);
     g_test_add_func("/netvm/afxdp/waiting", test_waiting);
+    g_test_add_func("/netvm/afxdp/share", test_share);
     g_test_add_func("/netvm/afxdp/pool-empty", test_pool_empty);
     g_test_add_func("/netvm/afxdp/grow", test_grow);
     g_test_add_func("/netvm/afxdp/gone", test_gone);

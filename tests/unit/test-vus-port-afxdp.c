@@ -6,7 +6,6 @@
  * Threads: one worker; the rest is single.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/socket.h>

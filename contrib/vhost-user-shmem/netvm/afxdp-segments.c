@@ -172,6 +172,13 @@ void afxdp_buffers_take(AfxdpBuffers *b, AfxdpSegments *s,
     count(b, s, -(int)n);
 }
 
+/* The part of the domain's buffers that one ring may have; under the lock. */
+static unsigned share(const AfxdpSegments *s)
+{
+    return CLAMP(s->domain->buffers / AFXDP_PART / s->queues, 1,
+                 AFXDP_PART_MAX);
+}
+
 unsigned afxdp_buffers_get(AfxdpBuffers *b, AfxdpSegments *s, unsigned gone,
                            uint64_t *address, unsigned most)
 {
@@ -180,8 +187,7 @@ unsigned afxdp_buffers_get(AfxdpBuffers *b, AfxdpSegments *s, unsigned gone,
 
     pthread_mutex_lock(&d->lock);
     s->holder->rx_moved_pkts += gone;
-    b->wanted = CLAMP(d->buffers / AFXDP_FILL_PART / s->queues, 1,
-                      AFXDP_FILL_MAX);
+    b->wanted = share(s);
     while (got < most && b->n + got < b->wanted) {
         uint32_t buffer = domain_pool_get(d);
 
@@ -256,6 +262,8 @@ unsigned afxdp_buffers_place(AfxdpBuffers *b, AfxdpSegments *s,
     unsigned placed = 0;
 
     pthread_mutex_lock(&s->domain->lock);
+    /* What a link that is down does not send, others do not lack. */
+    room = MIN(room, share(s) - MIN(b->n, share(s)));
     for (unsigned i = 0; i < n; i++) {
         Drop why = DROP_RX_FULL;
         bool copied;

@@ -26,9 +26,9 @@
 #include "netvm-frames.h"
 
 /* Of a domain's buffers all queues of a port have a part waiting to be filled,
- * and each of them so many at most. */
-#define AFXDP_FILL_PART 4
-#define AFXDP_FILL_MAX 2048
+ * and the same part waiting to be sent; each of them so many at most. */
+#define AFXDP_PART 4
+#define AFXDP_PART_MAX 2048
 
 /* Segments begin at one, and no page has parts of two. */
 #define AFXDP_SEGMENT_SHIFT 21
