@@ -84,6 +84,9 @@ def broken_promises(result):
     if rows[KILLED]['reclaimed_buffers'] < _lost(rows[KILLED]):
         broken.append('More packets were lost with the killed machine than '
                       'buffers came back.')
+    for name in ('generator', FIREWALLS[0]):
+        if rows[STEADY]['direct_shares'].get(name, 0) < NEARLY:
+            broken.append(f'What {name} sent took the way through the daemon.')
     if result['copied_pkts']:
         broken.append(f"{result['copied_pkts']} packets were copied.")
     if rows[STEADY]['generator']['buffers-mark'] != \

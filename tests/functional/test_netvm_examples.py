@@ -634,6 +634,22 @@ print('same' if answer == hashlib.sha256(data).hexdigest() else answer)
         tap(most + 1).wait(1)
         tap(most).wait_output(f'ready name=nv1 mtu={most}').end()
 
+    def test_longer_than_a_buffer(self):
+        """What somebody makes longer since is left out, and counted."""
+        self.member('c')
+        (netns, _), _ = self.ends
+        program = self.program('tap', 'c', '--name', 'nv1', '--up', '--stats',
+                               '1', prefix=netns.prefix)
+        program.wait_output('ready name=nv1')
+        netns.run('ip', 'addr', 'add', '198.51.100.1/24', 'dev', 'nv1')
+        netns.run('ip', 'neigh', 'add', '198.51.100.2', 'lladdr',
+                  '02:00:00:00:00:99', 'dev', 'nv1')
+        netns.run('ip', 'link', 'set', 'nv1', 'mtu', '9000')
+        subprocess.run([*netns.prefix, 'ping', '-c', '1', '-W', '1', '-s',
+                        '5000', '198.51.100.2'], stdout=subprocess.DEVNULL)
+        program.wait_output('too-long-pkts=1 ')
+        program.end()
+
 
 class Usage(unittest.TestCase):
     def run_program(self, name, *arguments):
