@@ -40,6 +40,12 @@ static inline void netvm_fence(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+/* What was copied before is not read again from where it was. */
+static inline void netvm_copied(void)
+{
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 /* This line will be read and written soon. */
 static inline void netvm_prefetch_line(const void *at)
 {

@@ -99,6 +99,29 @@ static void look_at_rings(struct netvm *nv)
 
 /* -- Segments -------------------------------------------------------------- */
 
+/* Is all of a table in what is mapped, from the beginning of a line on? */
+static bool lies(const struct netvm *nv, uint64_t offset, uint64_t n,
+                 uint64_t bytes)
+{
+    return offset % NETVM_LINE_BYTES == 0 && offset <= nv->mapped_bytes &&
+           n * bytes <= nv->mapped_bytes - offset;
+}
+
+/* All owner words, and then all buffers, in the segment? */
+static bool check_segment(const struct netvm *nv, const struct netvm_segment *s)
+{
+    const uint64_t bytes = nv->map.buffer_bytes;
+
+    return s->buffers <= NETVM_INDEX_MASK + 1 &&
+           lies(nv, s->offset, s->bytes, 1) &&
+           lies(nv, s->owners_offset, s->buffers, sizeof(uint64_t)) &&
+           lies(nv, s->buffers_offset, s->buffers, bytes) &&
+           s->owners_offset >= s->offset &&
+           s->owners_offset + s->buffers * sizeof(uint64_t) <=
+           s->buffers_offset &&
+           s->buffers_offset + s->buffers * bytes <= s->offset + s->bytes;
+}
+
 /* Those that are mapped and were not there before.  False: one is not mapped
  * yet. */
 static bool look_at_segments(struct netvm *nv)
@@ -110,13 +133,9 @@ static bool look_at_segments(struct netvm *nv)
     for (uint32_t i = 0; i < n && i < NETVM_SEGMENTS_MAX; i++) {
         struct netvm_segment s = r->segment[i];
 
+        netvm_copied();
         if (nv->map.segment[i].n == 0 && nv->segments_mapped >> i & 1 &&
-            s.offset + s.bytes <= nv->mapped_bytes &&
-            s.owners_offset >= s.offset &&
-            s.owners_offset + 8 * (uint64_t)s.buffers <= s.buffers_offset &&
-            s.buffers <= NETVM_INDEX_MASK + 1 &&
-            s.buffers_offset + (uint64_t)s.buffers * nv->map.buffer_bytes <=
-            s.offset + s.bytes) {
+            check_segment(nv, &s)) {
             nv->map.segment[i].buffers = (uint8_t *)r + s.buffers_offset;
             nv->map.segment[i].owners =
                 (uint64_t *)((uint8_t *)r + s.owners_offset);
@@ -198,7 +217,6 @@ static bool is_power_of_two(uint64_t n)
 static bool check_region(struct netvm *nv)
 {
     const struct netvm_region *r = &nv->layout;
-    uint64_t end = nv->mapped_bytes;
 
     if (r->magic != NETVM_MAGIC || r->version_major != NETVM_VERSION_MAJOR) {
         netvm_error(nv, "the shared memory is no netvm region of version %u: "
@@ -209,17 +227,19 @@ static bool check_region(struct netvm *nv)
     if (r->members < 1 || r->members > NETVM_MEMBERS_MAX ||
         nv->self < 1 || nv->self > r->members ||
         !is_power_of_two(r->ring_descs) ||
+        r->ring_bytes % NETVM_LINE_BYTES != 0 ||
         r->ring_bytes < sizeof(struct netvm_ring) +
                         (uint64_t)r->ring_descs * sizeof(struct netvm_desc) ||
         !is_power_of_two(r->buffer_bytes) || r->buffer_bytes > 1 << 16 ||
         !is_power_of_two(r->flows) || r->services > NETVM_SERVICES_MAX ||
-        r->members_offset + (r->members + 1) * sizeof(struct netvm_member) >
-        end ||
-        r->stats_offset + (r->members + 1) * sizeof(struct netvm_stats) > end ||
-        r->services_offset + r->services * sizeof(struct netvm_service) > end ||
-        r->flows_offset + r->flows * sizeof(struct netvm_flow) > end ||
-        r->rings_offset + (uint64_t)NETVM_RINGS(r->members) * r->ring_bytes >
-        end) {
+        !lies(nv, r->members_offset, r->members + 1,
+              sizeof(struct netvm_member)) ||
+        !lies(nv, r->stats_offset, r->members + 1,
+              sizeof(struct netvm_stats)) ||
+        !lies(nv, r->services_offset, r->services,
+              sizeof(struct netvm_service)) ||
+        !lies(nv, r->flows_offset, r->flows, sizeof(struct netvm_flow)) ||
+        !lies(nv, r->rings_offset, NETVM_RINGS(r->members), r->ring_bytes)) {
         netvm_error(nv, "the shared memory's tables do not fit into it: "
                     "remove and add the domain");
         return false;
@@ -235,6 +255,7 @@ static bool begin(struct netvm *nv)
     unsigned tries = SEGMENT_WAIT_MS;
 
     nv->layout = *nv->region;
+    netvm_copied();
     if (!check_region(nv)) {
         return false;
     }

@@ -83,17 +83,32 @@ static bool is_seen(void *opaque)
     return s->bed->domain->attached != s->before;
 }
 
-struct netvm *netvm_bed_attach(NetvmBed *b, unsigned i)
+static Attaching try_attach(NetvmBed *b, unsigned i)
 {
     Attaching a = { .where = g_strconcat("unix:", b->socket[i], NULL) };
-    Seen seen = { b, b->domain->attached };
     GThread *thread = g_thread_new("attach", attach, &a);
 
-    bed_wait(is_done, &a, "the library is attached");
+    bed_wait(is_done, &a, "the library is attached, or not");
     g_thread_join(thread);
+    g_free(a.where);
+    return a;
+}
+
+void netvm_bed_attach_fails(NetvmBed *b, unsigned i, const char *error)
+{
+    Attaching a = try_attach(b, i);
+
+    g_assert_null(a.nv);
+    g_assert_nonnull(strstr(a.error, error));
+}
+
+struct netvm *netvm_bed_attach(NetvmBed *b, unsigned i)
+{
+    Seen seen = { b, b->domain->attached };
+    Attaching a = try_attach(b, i);
+
     g_assert_cmpstr(a.error, ==, "");
     g_assert_nonnull(a.nv);
-    g_free(a.where);
     b->nv[i] = a.nv;
     bed_wait(is_seen, &seen, "the daemon has seen that");
     bed_turn();

@@ -29,6 +29,9 @@ void netvm_bed_free(NetvmBed *b);
 /* Attach member @i, and wait until the daemon has seen it. */
 struct netvm *netvm_bed_attach(NetvmBed *b, unsigned i);
 
+/* It is to fail, and to say that. */
+void netvm_bed_attach_fails(NetvmBed *b, unsigned i, const char *error);
+
 /* It ends; everything comes back unless somebody has not seen that. */
 void netvm_bed_detach(NetvmBed *b, unsigned i);
 

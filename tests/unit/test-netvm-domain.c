@@ -331,6 +331,46 @@ static void test_late_burst(void)
     netvm_bed_free(b);
 }
 
+/* Another member has written over where tables and segments lie. */
+static void test_hostile_layout(void)
+{
+    NetvmBed *b = netvm_bed_new("");
+    struct netvm_region *r =
+        (struct netvm_region *)netvm_region(netvm_bed_attach(b, 0));
+    uint64_t *const offsets[] = {
+        &r->members_offset, &r->stats_offset, &r->services_offset,
+        &r->flows_offset, &r->rings_offset,
+        /* For those it waits a while. */
+        &r->segment[0].offset, &r->segment[0].owners_offset,
+        &r->segment[0].buffers_offset,
+    };
+    const uint64_t values[] = {
+        UINT64_MAX - NETVM_LINE_BYTES + 1, UINT64_MAX, UINT64_C(1) << 63,
+        UINT64_C(1) << 40, r->rings_offset + 8,
+    };
+    uint32_t ring_bytes = r->ring_bytes, buffers = r->segment[0].buffers;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(offsets); i++) {
+        uint64_t before = *offsets[i];
+
+        for (unsigned k = 0; k < (i < 5 ? G_N_ELEMENTS(values) : 1); k++) {
+            *offsets[i] = values[k];
+            netvm_bed_attach_fails(b, 1, "shared memory");
+        }
+        *offsets[i] = before;
+    }
+    r->ring_bytes = ring_bytes + 8;
+    netvm_bed_attach_fails(b, 1, "do not fit");
+    r->ring_bytes = UINT32_MAX - NETVM_LINE_BYTES + 1;
+    netvm_bed_attach_fails(b, 1, "do not fit");
+    r->ring_bytes = ring_bytes;
+    r->segment[0].buffers = UINT32_MAX;
+    netvm_bed_attach_fails(b, 1, "shared memory");
+    r->segment[0].buffers = buffers;
+    netvm_bed_attach(b, 1);
+    netvm_bed_free(b);
+}
+
 /* More memory while all goes on. */
 static void test_grow(void)
 {
@@ -432,6 +472,7 @@ int main(int argc, char **argv)
     g_test_add_func("/netvm/domain/wake-direct", test_wake_direct);
     g_test_add_func("/netvm/domain/wake-by-next", test_wake_by_next);
     g_test_add_func("/netvm/domain/late-burst", test_late_burst);
+    g_test_add_func("/netvm/domain/hostile-layout", test_hostile_layout);
     g_test_add_func("/netvm/domain/grow", test_grow);
     g_test_add_func("/netvm/domain/node", test_node);
     return g_test_run();
