@@ -23,30 +23,26 @@ static inline uint32_t take_fours(struct netvm *nv,
                                   const struct netvm_desc *slot, uint32_t n,
                                   struct netvm_desc *pkt, uint64_t *bytes)
 {
-    struct netvm_four four = netvm_four_of(&nv->map, netvm_get(slot).buffer);
-    const uint8_t *buffers = four.segment->buffers;
-    const unsigned shift = nv->map.buffer_shift;
+    const struct netvm_place place =
+        netvm_place_of(&nv->map, netvm_get(slot).buffer);
+    const struct netvm_desc *first = slot, *end = slot + n / 4 * 4;
     uint64_t sum = 0;
-    uint32_t i;
 
-    for (i = 0; i + 4 <= n; i += 4) {
-#pragma GCC unroll 4
-        for (unsigned k = i; k < i + 4; k++) {
-            pkt[k] = netvm_get(&slot[k]);
-        }
-        if (NETVM_UNLIKELY(!netvm_four_hold(&four, &pkt[i]))) {
+    for (; slot < end; slot += 4, pkt += 4) {
+        struct netvm_four four = netvm_four_take(slot);
+
+        netvm_four_copy(&four, pkt);
+        if (NETVM_UNLIKELY(!netvm_four_hold(&four, &place))) {
             break;
         }
 #pragma GCC unroll 4
-        for (unsigned k = i; k < i + 4; k++) {
-            netvm_prefetch_line(
-                buffers + ((uint64_t)netvm_four_number(pkt[k].buffer) << shift)
-                + pkt[k].offset);
+        for (unsigned k = 0; k < 4; k++) {
+            netvm_prefetch_line(netvm_place_data(&place, &pkt[k]));
             sum += pkt[k].length;
         }
     }
     *bytes += sum;
-    return i;
+    return slot - first;
 }
 
 /*
@@ -144,14 +140,6 @@ static struct put *put_for(struct put *put, unsigned *rings,
     return &put[(*rings)++];
 }
 
-/* Do four packets go the way of those that are like that? */
-static inline bool are_like(const struct netvm_desc *p, uint64_t like)
-{
-    return (((p[0].word[1] ^ like) | (p[1].word[1] ^ like) |
-             (p[2].word[1] ^ like) | (p[3].word[1] ^ like)) &
-            ~NETVM_DESC_HASH) == 0;
-}
-
 /*
  * Those from @pkt[0] on that go the same @way, as many as there is room for;
  * how many.  Fewer than that: the next one goes another way, or is none.
@@ -162,41 +150,42 @@ static inline unsigned send_run(struct netvm *nv, const struct netvm_way *way,
 {
     struct netvm_sender *to = way->to;
     const uint64_t change = way->change, like = way->like;
-    struct netvm_four four = netvm_four_of(&nv->map, pkt[0].buffer);
-    uint64_t *owners = four.segment->owners;
+    const struct netvm_place place = netvm_place_of(&nv->map, pkt[0].buffer);
     struct netvm_desc *slot = &to->ring->desc[to->tail & (to->descs - 1)];
     uint64_t owner = netvm_owner_word(to->number, to->tail), sum = 0;
-    unsigned i;
+    const struct netvm_desc *first = pkt, *end, *fours;
 
     n = netvm_ring_straight(to->tail, to->descs, n);
-    for (i = 0; i + 4 <= n && are_like(&pkt[i], like) &&
-                netvm_four_hold(&four, &pkt[i]); i += 4) {
-#pragma GCC unroll 4
-        for (unsigned k = i; k < i + 4; k++) {
-            struct netvm_desc d = {
-                .word = { pkt[k].word[0], pkt[k].word[1] ^ change },
-            };
+    end = pkt + n;
+    fours = pkt + n / 4 * 4;
+    for (; pkt < fours; pkt += 4, slot += 4, owner += 4) {
+        struct netvm_four four = netvm_four_read(pkt);
 
-            netvm_put(&slot[k], d, &owners[netvm_four_number(d.buffer)],
-                      owner + k);
-            sum += d.length;
+        if (!netvm_four_like(&four, like) || !netvm_four_hold(&four, &place)) {
+            break;
+        }
+        netvm_four_put(&four, change, slot);
+#pragma GCC unroll 4
+        for (unsigned k = 0; k < 4; k++) {
+            netvm_write(netvm_place_owner(&place, &pkt[k]), owner + k);
+            sum += pkt[k].length;
         }
     }
-    for (; i < n; i++) {
+    for (; pkt < end; pkt++) {
         struct netvm_desc d = {
-            .word = { pkt[i].word[0], pkt[i].word[1] ^ change },
+            .word = { pkt->word[0], pkt->word[1] ^ change },
         };
 
-        if ((pkt[i].word[1] & ~NETVM_DESC_HASH) != like ||
+        if ((pkt->word[1] & ~NETVM_DESC_HASH) != like ||
             !netvm_map_holds(&nv->map, &d)) {
             break;
         }
-        netvm_put(&slot[i], d, netvm_map_owner(&nv->map, d.buffer), owner + i);
+        netvm_put(slot++, d, netvm_map_owner(&nv->map, d.buffer), owner++);
         sum += d.length;
     }
-    to->tail += i;
+    to->tail += pkt - first;
     *bytes += sum;
-    return i;
+    return pkt - first;
 }
 
 NETVM_PUBLIC int netvm_tx_burst(struct netvm *nv, const struct netvm_desc *pkt,

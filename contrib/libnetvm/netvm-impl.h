@@ -6,7 +6,7 @@
  *   netvm-host.c     transport: the daemon's socket
  *   netvm-guest.c    transport: the PCI device
  *   netvm-burst.c    receive, send, allocate, free
- *   netvm-four.h     what is asked of packets, of four at once
+ *   netvm-four.h     four packets at once
  *   netvm-route.c    the in-VM switch: which ring leads there
  *   netvm-wait.c     sleeping
  *   netvm-show.c     who is there
