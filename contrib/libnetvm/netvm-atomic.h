@@ -58,6 +58,12 @@ static inline void netvm_prefetch_line(const void *at)
 #endif
 }
 
+/* This line will be read soon. */
+static inline void netvm_prefetch_read(const void *at)
+{
+    __builtin_prefetch(at, 0);
+}
+
 static inline uint32_t netvm_read32(const uint32_t *at)
 {
     return __atomic_load_n(at, __ATOMIC_ACQUIRE);

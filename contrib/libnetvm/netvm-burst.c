@@ -10,6 +10,14 @@
 #include "netvm-four.h"
 #include "netvm-impl.h"
 
+/*
+ * A core waits for a dozen lines at a time, if it knows of them early enough:
+ * what a burst needs of other cores is asked for before the first of it is
+ * used; of a long one so many descriptors.
+ */
+#define ASKED_DESCS 32
+#define DESCS_OF_LINE (NETVM_LINE_BYTES / sizeof(struct netvm_desc))
+
 /* Ours alone: others only read it. */
 static inline void count(uint64_t *counter, uint64_t n)
 {
@@ -28,6 +36,10 @@ static inline uint32_t take_fours(struct netvm *nv,
     const struct netvm_desc *first = slot, *end = slot + n / 4 * 4;
     uint64_t sum = 0;
 
+    for (uint32_t i = DESCS_OF_LINE; i < n && i < ASKED_DESCS;
+         i += DESCS_OF_LINE) {
+        netvm_prefetch_read(&slot[i]);
+    }
     for (; slot < end; slot += 4, pkt += 4) {
         struct netvm_four four = netvm_four_take(slot);
 
@@ -35,6 +47,8 @@ static inline uint32_t take_fours(struct netvm *nv,
         if (NETVM_UNLIKELY(!netvm_four_hold(&four, &place))) {
             break;
         }
+        /* Mostly one line has all four. */
+        netvm_prefetch_line(netvm_place_owner(&place, pkt));
 #pragma GCC unroll 4
         for (unsigned k = 0; k < 4; k++) {
             netvm_prefetch_line(netvm_place_data(&place, &pkt[k]));
@@ -156,6 +170,9 @@ static inline unsigned send_run(struct netvm *nv, const struct netvm_way *way,
     const struct netvm_desc *first = pkt, *end, *fours;
 
     n = netvm_ring_straight(to->tail, to->descs, n);
+    for (unsigned i = 0; i < n && i < ASKED_DESCS; i += DESCS_OF_LINE) {
+        netvm_prefetch_line(&slot[i]);
+    }
     end = pkt + n;
     fours = pkt + n / 4 * 4;
     for (; pkt < fours; pkt += 4, slot += 4, owner += 4) {

@@ -11,11 +11,14 @@
 
 #define MEMBERS_MAX 8
 #define ATTACH_MS 10000
+#define SCATTERED_MAX (1 << 16)
+#define SCATTER_MS 300
 
 #define SET_ERROR(error, ...) \
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, __VA_ARGS__)
 
 static char **sockets;
+static gboolean scattered;
 
 static unsigned members;
 static struct netvm *nv[MEMBERS_MAX];
@@ -102,24 +105,51 @@ static void settle(void)
     }
 }
 
+/* @n buffers, or as many as come until then; how many. */
+static int allocate(struct netvm_desc *pkt, int n, int64_t ms)
+{
+    int64_t end_us = g_get_monotonic_time() + ms * 1000;
+    int got = 0;
+
+    while (got < n && g_get_monotonic_time() < end_us) {
+        got += netvm_alloc(nv[0], &pkt[got], 1) == 1;
+    }
+    return got;
+}
+
+/* As in a domain that has been in use for long: any of its buffers. */
+static void scatter(void)
+{
+    g_autofree struct netvm_desc *pkt = g_new(struct netvm_desc, SCATTERED_MAX);
+    int n = allocate(pkt, SCATTERED_MAX, SCATTER_MS);
+
+    for (int i = n - 1; i > 0; i--) {
+        int k = g_random_int_range(0, i + 1);
+        struct netvm_desc last = pkt[i];
+
+        pkt[i] = pkt[k];
+        pkt[k] = last;
+    }
+    netvm_free(nv[0], pkt, n);
+}
+
 static bool inject(GError **error)
 {
-    int64_t end_us = g_get_monotonic_time() + ATTACH_MS * 1000;
+    struct netvm_desc pkt[CIRCLE_INFLIGHT_MAX];
 
+    if (scattered) {
+        scatter();
+    }
+    if (allocate(pkt, circle_opt.inflight, ATTACH_MS) < circle_opt.inflight) {
+        SET_ERROR(error, "the domain has no %d buffers: give it more buffers=",
+                  circle_opt.inflight);
+        return false;
+    }
     for (int i = 0; i < circle_opt.inflight; i++) {
-        struct netvm_desc pkt;
-
-        while (netvm_alloc(nv[0], &pkt, 1) != 1) {
-            if (g_get_monotonic_time() > end_us) {
-                SET_ERROR(error, "the domain has no %d buffers: give it more "
-                          "buffers=", circle_opt.inflight);
-                return false;
-            }
-        }
-        pkt.length = circle_opt.bytes;
-        netvm_set_action_to(&pkt, NETVM_TO_MEMBER, next[0]);
-        memset(netvm_data(nv[0], &pkt), 2, circle_opt.bytes);
-        while (netvm_tx_burst(nv[0], &pkt, 1) != 1) {
+        pkt[i].length = circle_opt.bytes;
+        netvm_set_action_to(&pkt[i], NETVM_TO_MEMBER, next[0]);
+        memset(netvm_data(nv[0], &pkt[i]), 2, circle_opt.bytes);
+        while (netvm_tx_burst(nv[0], &pkt[i], 1) != 1) {
             /* Others take what is there, so that a ring never stands. */
             for (unsigned k = 1; k < members; k++) {
                 pass(k);
@@ -164,6 +194,8 @@ int main(int argc, char **argv)
     static const GOptionEntry entries[] = {
         { "socket", 's', 0, G_OPTION_ARG_FILENAME_ARRAY, &sockets,
           "Of a netvm port; two or more", "PATH" },
+        { "scattered", 0, 0, G_OPTION_ARG_NONE, &scattered,
+          "Any buffers of the domain go round", NULL },
         { 0 },
     };
     static const Circle circle = {

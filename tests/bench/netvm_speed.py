@@ -21,7 +21,9 @@ import statistics
 import tempfile
 
 import netvm_bed
+from switch_back import BACK_CPU
 from switch_contender import Contender
+from switch_front import FRONT_CPU
 from switch_matrix import Row
 from switch_report import CLASSES
 
@@ -44,6 +46,8 @@ WAYS = (
     Way('direct_1518', 'direct, 1518 B', 'direct', 1518),
     Way('direct_64_untouched', 'direct, 64 B, untouched', 'direct',
         options=()),
+    Way('direct_64_scattered', 'direct, 64 B, scattered **', 'direct',
+        options=('--touch', '--scattered')),
     Way('daemon_64', 'through the daemon, 64 B', 'daemon'),
     Way('daemon_1518', 'through the daemon, 1518 B', 'daemon', 1518),
     Way('vhost_1518', 'vhost-user, copied, 1518 B *', 'vhost', 1518),
@@ -160,8 +164,10 @@ def table(result):
     lines.append('A packet counts each time that somebody gets it; sizes with '
                  'FCS; touched, if nothing else')
     lines.append('is said.  Direct and rte_ring: a thread for each member, on '
-                 'a core each.')
+                 f'cores {FRONT_CPU} and {BACK_CPU}.')
     lines.append('*: its drivers touch nothing; the daemon copies all of it.')
+    lines.append('**: any buffers of the domain; in all others they go round in '
+                 'the order of their numbers.')
     if not any(r['name'].startswith('rte_ring') for r in result['rows']):
         lines.append('rte_ring was not there when this was built: install '
                      'libdpdk-dev and say "make".')
@@ -174,6 +180,7 @@ def summary(result):
         'direct_64_mpps': row['direct_64']['mpps'],
         'direct_64_class': row['direct_64']['class'],
         'direct_64_untouched_mpps': row['direct_64_untouched']['mpps'],
+        'direct_64_scattered_mpps': row['direct_64_scattered']['mpps'],
         'daemon_64_mpps': row['daemon_64']['mpps'],
         **result['ratios'],
     }
