@@ -36,7 +36,7 @@ def draw(speed, targets):
             axis.plot([least, least], [at - 0.4, at + 0.4], color='black',
                       linestyle='--')
     axis.set_yticks(range(len(rows)),
-                    [f"{r['title']} ({r['class']})" for r in rows])
+                    [f"{r['title'].rstrip(' *')} ({r['class']})" for r in rows])
     axis.invert_yaxis()
     axis.set_xlim(left=0)
     axis.set_xlabel('Mpps, received by both together; dashed: wanted at least')
